@@ -1,0 +1,96 @@
+# Outrigger. `make help` lists what can be made. V=1 shows the commands; CFLAGS and LDFLAGS of yours come last.
+
+VERSION  := 0.1.0
+PREFIX   ?= /usr/local
+VARIANT  ?= release
+B        := build/$(VARIANT)
+CC       := $(if $(filter fuzz,$(VARIANT)),clang,$(if $(filter default,$(origin CC)),gcc,$(CC)))
+PYTHON   ?= /usr/bin/python3
+Q        := $(if $(V),,@)
+MAKEFLAGS += --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+.DEFAULT_GOAL := all
+
+# ── packages (Debian's names; elsewhere `make packages` names them and stops) ──
+PACKAGES_BUILD := gcc make pkg-config libc6-dev libuv1-dev libyaml-dev libcurl4-openssl-dev libssl-dev libc-ares-dev libpcre2-dev node-llhttp
+PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev clang libclang-rt-14-dev python3 python3-pytest python3-yaml curl
+PACKAGES_BENCH := $(PACKAGES_BUILD) nginx-light haproxy strace python3
+
+# ── libraries ──
+CORE_LIBS := yaml-0.1 libpcre2-8
+EDGE_LIBS := libuv libcurl libcares openssl
+PKG        = $(shell pkg-config $(1) $(2) 2>/dev/null)
+ifneq ($(shell pkg-config --exists libllhttp 2>/dev/null && echo yes),)
+  LLHTTP_CFLAGS := $(call PKG,--cflags,libllhttp)
+  LLHTTP_LIBS   := $(call PKG,--libs,libllhttp)
+else
+  # Debian 12 has the C sources only; 8.1.0 must be built strict, or it accepts request smuggling.
+  LLHTTP_DIR    := /usr/share/llhttp
+  LLHTTP_CFLAGS := -I/usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1
+  LLHTTP_OBJ    := $(patsubst %,$B/llhttp/%.o,api http llhttp)
+endif
+
+# ── flags ──
+WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wvla -Wconversion -Wformat=2 \
+            -Wno-sign-conversion $(if $(CI),-Werror)
+HARDEN   := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE
+COMMON   := -std=c17 -D_GNU_SOURCE -g -pthread -fno-strict-aliasing -fno-omit-frame-pointer $(WARN)
+SAN      := -fsanitize=address,undefined -fno-sanitize-recover=all
+FLAGS_release := -O3 -flto=auto -D_FORTIFY_SOURCE=2 $(HARDEN)
+LINK_release  := -O3 -flto=auto -pie -Wl,-z,relro,-z,now,-z,noexecstack
+FLAGS_debug   := -O1 $(SAN) -DOUTRIGGER_DEBUG
+LINK_debug    := $(SAN)
+FLAGS_tsan    := -O1 -fsanitize=thread -DOUTRIGGER_DEBUG
+LINK_tsan     := -fsanitize=thread
+FLAGS_fuzz    := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -DOUTRIGGER_DEBUG
+LINK_fuzz     := -fsanitize=fuzzer,address,undefined
+FLAGS_cov     := -O0 --coverage -DOUTRIGGER_DEBUG
+LINK_cov      := --coverage
+REVISION := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+CPPFLAGS_ALL = -Iinclude $(LLHTTP_CFLAGS) $(call PKG,--cflags,$(CORE_LIBS) $(EDGE_LIBS)) $(CPPFLAGS)
+CFLAGS_ALL   = $(COMMON) $(FLAGS_$(VARIANT)) -MMD -MP $(CFLAGS)
+CORE_LINK    = $(call PKG,--libs,$(CORE_LIBS)) $(LLHTTP_LIBS) -lm
+EDGE_LINK    = $(call PKG,--libs,$(EDGE_LIBS))
+LDFLAGS_ALL  = -pthread $(LINK_$(VARIANT)) $(LDFLAGS)
+
+# ── what is built from what ──
+CORE_SRC := $(wildcard $(patsubst %,src/%/*.c,base conf http core policy))
+EDGE_SRC := $(wildcard src/edge/*.c src/app/*.c)
+CORE_OBJ := $(CORE_SRC:%.c=$B/%.o) $(LLHTTP_OBJ)
+EDGE_OBJ := $(EDGE_SRC:%.c=$B/%.o)
+RIG_OBJ  := $(patsubst %.c,$B/%.o,$(wildcard tests/rig/*.c))
+UNIT_BIN := $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/test_*.c))
+FUZZ_BIN := $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+all: $B/outrigger                       ## build the release binary (default)
+$B/outrigger: $(EDGE_OBJ) $B/src/main.o $B/libcore.a
+	@echo "  LINK $@"
+	$Q$(CC) $(LDFLAGS_ALL) -o $@ $(EDGE_OBJ) $B/src/main.o $B/libcore.a $(EDGE_LINK) $(CORE_LINK)
+$B/libcore.a: $(CORE_OBJ)
+	$Qrm -f $@; $(if $(filter fuzz,$(VARIANT)),llvm-ar-14,gcc-ar) rcs $@ $(CORE_OBJ)
+$B/%.o: %.c
+	@mkdir -p $(@D); echo "  CC   $<"
+	$Q$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(if $(filter tests/%,$<),-Itests/rig) -c -o $@ $<
+$B/src/app/version.o: CPPFLAGS_ALL += -DOUTRIGGER_VERSION='"$(VERSION)"' -DOUTRIGGER_REVISION='"$(REVISION)"'
+$B/llhttp/%.o: $(LLHTTP_DIR)/%.c
+	@mkdir -p $(@D)
+	$Q$(CC) $(LLHTTP_CFLAGS) $(filter-out -W%,$(CFLAGS_ALL)) -w -c -o $@ $<
+ifneq ($(LLHTTP_DIR),)
+$(LLHTTP_DIR)/%.c:
+	@echo "llhttp is missing: install libllhttp-dev (Debian 13, Fedora: llhttp-devel, Alpine: llhttp-dev, brew: llhttp) or node-llhttp (Debian 12)"; exit 1
+endif
+$B/unit/%: $B/tests/unit/%.o $(RIG_OBJ) $B/libcore.a
+	@mkdir -p $(@D)
+	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(CORE_LINK)
+$B/fuzz/%: $B/tests/fuzz/%.o $(RIG_OBJ) $B/libcore.a
+	@mkdir -p $(@D)
+	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ $(CORE_LINK)
+.SECONDARY:
+-include $(shell find build/$(VARIANT) -name '*.d' 2>/dev/null)
+
+unit: $(UNIT_BIN)                       ## run the unit tests of this VARIANT
+	$Qset -e; for t in $(UNIT_BIN); do CMOCKA_MESSAGE_OUTPUT=STDOUT $$t > $$t.log 2>&1 || { cat $$t.log; exit 1; }; done; echo "unit tests: $(words $(UNIT_BIN)) files passed"
+clean:                                  ## remove everything built
+	$Qrm -rf build
+help:                                   ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+.PHONY: all unit clean help

@@ -1,0 +1,107 @@
+/* schema.h - configuration tables: one row is the whole truth about a key.
+ *
+ * From the same rows outrigger parses, defaults, checks ranges, writes error messages, the effective configuration, the
+ * JSON Schema, conf/outrigger.yaml and docs/configuration.md. A module that wants settings declares a struct, a table of
+ * rows for it, and a `conf_block` that names the table; it never sees YAML.
+ *
+ *	struct deadline_conf { uint64_t timeout_us; };
+ *	static const struct conf_key deadline_keys[] = {
+ *		CONF_DURATION(struct deadline_conf, "timeout", timeout_us, "15s", "1ms", "24h", "the whole request, ..."),
+ *		CONF_END
+ *	};
+ */
+#ifndef CONF_SCHEMA_H
+#define CONF_SCHEMA_H
+
+#include "base/arena.h"
+#include "base/span.h"
+
+/* How a value is written, and the C type at `offset`. */
+enum conf_type {
+	CONF_T_BOOL,      /* true, false                          bool                                         */
+	CONF_T_COUNT,     /* 42                                   uint64_t                                     */
+	CONF_T_DURATION,  /* (number unit)+: us ms s m h d        uint64_t microseconds                        */
+	CONF_T_SIZE,      /* B KB MB GB KiB MiB GiB               uint64_t bytes                               */
+	CONF_T_RATE,      /* n/(s|m|h)                            struct conf_rate                             */
+	CONF_T_BYTE_RATE, /* 500B/s                               uint64_t bytes per second                    */
+	CONF_T_SHARE,     /* n%  (decimals allowed)               double 0..1                                  */
+	CONF_T_TEXT,      /* any scalar                           struct span                                  */
+	CONF_T_WORD,      /* one of `words`                       unsigned: index into words                   */
+	CONF_T_TEXTS,     /* a string or a list of strings        struct conf_texts                            */
+	CONF_T_MAP,       /* {name: value}                        struct conf_map                              */
+	CONF_T_BLOCK,     /* a nested mapping: `keys`             the nested struct, in place                  */
+	CONF_T_LIST,      /* a list (or just one) of mappings     struct conf_list of item_size structs; a plain
+	                     string stands for {<first key>: string}                                           */
+	CONF_T_CUSTOM,    /* `read` turns the text of a scalar (or of each list element) into the value        */
+};
+
+struct conf_rate  { uint64_t count, per_us; };
+struct conf_texts { struct span *at; unsigned count; };
+struct conf_pair  { struct span name, value; };
+struct conf_map   { struct conf_pair *at; unsigned count; };
+struct conf_list  { void *at; unsigned count; };
+
+enum conf_flag {
+	CONF_ONCE      = 1,   /* read at start only: a reload says so instead of pretending */
+	CONF_SECRET    = 2,   /* never printed                                              */
+	CONF_REQUIRED  = 4,
+	CONF_LATER     = 8,   /* known, but not in this version: refused as such            */
+};
+
+struct conf_reading;      /* where `read` reports errors: conf_complain() puts file:line:column and caret to it */
+void conf_complain(struct conf_reading *, struct span part, const char *message, ...) __attribute__((format(printf, 3, 4)));
+struct arena *conf_arena(struct conf_reading *);
+
+struct conf_key {
+	const char *name;
+	enum conf_type type;
+	size_t offset;
+	const char *preset;                    /* the default, as a user would write it; NULL: empty, 0, false, absent */
+	const char *min, *max;                 /* as a user would write them; NULL: unbounded                          */
+	const char *const *words;              /* CONF_T_WORD: NULL-terminated, in index order                         */
+	const struct conf_key *keys;           /* CONF_T_BLOCK, CONF_T_LIST                                            */
+	size_t item_size;                      /* CONF_T_LIST, and of the struct of a CONF_T_BLOCK                     */
+	/* CONF_T_CUSTOM: called once a scalar (a list calls it once per element, index counting up; `first` is index 0).
+	 * Complains and returns false when the text is wrong. `field` points at the member. */
+	bool (*read)(struct conf_reading *, void *field, struct span text, unsigned index);
+	size_t present_offset;                 /* != CONF_NO_PRESENCE: offset of a bool set true when the user wrote the key */
+	unsigned flags;
+	const char *help;                      /* one line, plain words                                                */
+	const char *example;                   /* shown in docs; NULL: the preset                                      */
+};
+
+#define CONF_NO_PRESENCE ((size_t)-1)
+#define CONF_ROW(s, n, m, t, ...) { .name = (n), .type = (t), .offset = offsetof(s, m), .present_offset = CONF_NO_PRESENCE, __VA_ARGS__ }
+#define CONF_BOOL(s, n, m, def, text)             CONF_ROW(s, n, m, CONF_T_BOOL, .preset = (def), .help = (text))
+#define CONF_COUNT(s, n, m, def, lo, hi, text)    CONF_ROW(s, n, m, CONF_T_COUNT, .preset = (def), .min = (lo), .max = (hi), .help = (text))
+#define CONF_DURATION(s, n, m, def, lo, hi, text) CONF_ROW(s, n, m, CONF_T_DURATION, .preset = (def), .min = (lo), .max = (hi), .help = (text))
+#define CONF_SIZE(s, n, m, def, lo, hi, text)     CONF_ROW(s, n, m, CONF_T_SIZE, .preset = (def), .min = (lo), .max = (hi), .help = (text))
+#define CONF_SHARE(s, n, m, def, text)            CONF_ROW(s, n, m, CONF_T_SHARE, .preset = (def), .min = "0%", .max = "100%", .help = (text))
+#define CONF_TEXT(s, n, m, def, text)             CONF_ROW(s, n, m, CONF_T_TEXT, .preset = (def), .help = (text))
+#define CONF_WORD(s, n, m, list, def, text)       CONF_ROW(s, n, m, CONF_T_WORD, .preset = (def), .words = (list), .help = (text))
+#define CONF_TEXTS(s, n, m, def, text)            CONF_ROW(s, n, m, CONF_T_TEXTS, .preset = (def), .help = (text))
+#define CONF_MAP(s, n, m, text)                   CONF_ROW(s, n, m, CONF_T_MAP, .help = (text))
+#define CONF_BLOCK(s, n, m, table, text)          CONF_ROW(s, n, m, CONF_T_BLOCK, .keys = (table), .item_size = sizeof(((s *)0)->m), .help = (text))
+#define CONF_LIST(s, n, m, item, table, text)     CONF_ROW(s, n, m, CONF_T_LIST, .keys = (table), .item_size = sizeof(item), .help = (text))
+#define CONF_CUSTOM(s, n, m, reader, def, text)   CONF_ROW(s, n, m, CONF_T_CUSTOM, .read = (reader), .preset = (def), .help = (text))
+/* A key of a later version, so that using it is answered with "not in this version" and not with "unknown key". */
+#define CONF_NOT_YET(n, text)                     { .name = (n), .present_offset = CONF_NO_PRESENCE, .flags = CONF_LATER, .help = (text) }
+#define CONF_END                                  { .name = NULL }
+
+/* Levels at which the keys of a block may stand. The more specific level wins, key by key. */
+enum conf_level { CONF_DEFAULTS = 1, CONF_UPSTREAM = 2, CONF_ROUTE = 4, CONF_EVERYWHERE = 7 };
+
+/* The settings of one policy. `name` NULL: its keys stand directly at the level (timeout: 15s); else they stand in a
+ * mapping of that name (retry: {...}). A block is `present` on a route when it, or a level above, names it. */
+struct conf_block {
+	const char *name;
+	const struct conf_key *keys;
+	size_t size;
+	unsigned levels;                       /* enum conf_level, or-ed */
+	bool scalar_ok;                        /* `key: scalar` is short for {<first key>: scalar}; `key: off` for {enabled: false} */
+	/* Cross-checks after all levels were applied; complains through conf_complain. NULL: none. */
+	bool (*check)(struct conf_reading *, void *settings);
+	const char *help;
+};
+
+#endif
