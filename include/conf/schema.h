@@ -72,7 +72,9 @@ struct conf_key {
 	/* CONF_T_CUSTOM: called once a scalar (a list calls it once per element, index counting up; an empty list once with
 	 * text.at NULL). Index 0 begins a new value: it replaces what a less specific level left in the field, and must not
 	 * write through its pointers. Complains and returns false when the text is wrong. `field` points at the member.
-	 * The text lives as long as the configuration. */
+	 * The text lives as long as the configuration.
+	 * CONF_T_TEXT, TEXTS, MAP: NULL, or looks at each text after it was stored and may complain, or replace it through
+	 * `field` (struct span *; of a MAP struct conf_pair *, first with the name and index 2i, then with the value and 2i+1). */
 	bool (*read)(struct conf_reading *, void *field, struct span text, unsigned index);
 	size_t present_offset;                 /* != CONF_NO_PRESENCE: offset of a bool set true when the user wrote the key */
 	unsigned flags;

@@ -6,6 +6,7 @@
 #ifndef CONF_LOAD_H
 #define CONF_LOAD_H
 
+#include "base/map.h"
 #include "conf/conf.h"
 #include "tree.h"
 
@@ -18,6 +19,7 @@ struct complaint {
 	struct span message, hint;
 };
 
+struct level;
 struct load {
 	struct conf *conf;
 	const struct conf_source *from;
@@ -27,6 +29,12 @@ struct load {
 	bool last_kept;                         /* was the last complaint kept? hints go there */
 	unsigned errors, warnings;
 	bool out_of_memory;
+	/* What the levels have left, and the names that routes may say. */
+	struct level *defaults, *upstream_levels;
+	bool *upstream_used;
+	const struct node **upstream_keys;
+	unsigned upstream_room;
+	struct map upstream_names, upstream_urls;
 };
 
 /* ── report.c ── */
@@ -42,7 +50,11 @@ void report_write(struct load *, struct conf_report *);
 /* ── yaml.c, expand.c: text to tree; NULL after complaining, or when there is nothing in it ── */
 struct node *yaml_read(struct load *, struct source_text *);
 bool expand_value(struct load *, struct node *scalar);
+/* A tree that was read from a piece of a line is given the place of the piece. */
+void yaml_adopt(struct node *, const struct source_text *, unsigned line, unsigned column);
 struct source_text *source_new(struct load *, struct span name, struct span text, enum origin_via);
+/* A text of its own with the name of another: the value of one --set. */
+struct source_text *source_part(struct load *, const struct source_text *of, struct span text);
 /* The bytes of line `line` (from 1), without its end. */
 struct span source_line(const struct source_text *, unsigned line);
 
@@ -66,7 +78,7 @@ bool origins_put(struct conf_origins *, const struct origin *);
 const struct origin *origins_find(const struct conf_origins *, const void *base, const struct conf_key *row);
 void origins_forget_nodes(struct conf_origins *);
 
-/* ── schema.c: rows to structs ── */
+/* ── schema.c, apply.c, scalar.c: rows to structs ── */
 struct place {                                  /* "routes[1].retry" with the label ('orders') */
 	const struct place *up;
 	struct span name;
@@ -87,15 +99,25 @@ struct conf_reading {
 /* A mapping onto the struct at `base`; unknown and refused keys are reported and taken out of the tree. */
 void schema_apply(struct conf_reading *, const struct conf_key *keys, struct node *map, void *base);
 void schema_apply_row(struct conf_reading *, const struct conf_key *row, struct node *key, void *base);
+/* The value of a block: a mapping, nothing, or `off` when the block can be off. */
+void schema_apply_block(struct conf_reading *, const char *name, const struct conf_key *keys, struct node *value, void *to);
+/* "true" or "false" when `value` switches a block with a bool "enabled" on or off; else NULL. */
+const char *schema_switch(const struct conf_key *keys, const struct node *value);
 /* Every member to its default. */
 void schema_preset(struct conf_reading *, const struct conf_key *keys, void *base);
 /* Complains about rows with CONF_REQUIRED that nobody wrote. */
 void schema_require(struct conf_reading *, const struct conf_key *keys, const struct node *at, const void *base);
+extern const struct node schema_preset_node;      /* stands for a default in a table: a mistake there is a bug of ours */
 const struct conf_key *schema_find(const struct conf_key *keys, struct span name);
 /* Row of "backoff.base"; moves *base (when not NULL) to the struct that holds it. */
 const struct conf_key *schema_find_path(const struct conf_key *keys, struct span path, const void **base);
 void schema_place(const struct place *, struct text *out);
-/* One scalar; complains and returns false when it is wrong. values.c */
+struct nearest;
+void schema_offer(struct nearest *, const char *prefix, const struct conf_key *keys);
+void schema_unknown(struct conf_reading *, const struct node *key, const struct nearest *);
+void schema_not_yet(struct conf_reading *, const struct node *key);
+void schema_hint_allowed(struct conf_reading *, const struct conf_key *keys);
+/* One scalar; complains and returns false when it is wrong. */
 bool schema_scalar(struct conf_reading *, const struct conf_key *, void *field, struct span text);
 
 /* ── nearest.c ── */
@@ -112,7 +134,9 @@ struct level_scope {                            /* which keys may stand at a lev
 	const char *noun;                       /* "a route" */
 };
 struct level {                                  /* settings of all blocks at one place */
-	void **settings; bool *present, *broken;
+	void **settings; bool *present;         /* these two outlive the loading */
+	bool *broken;
+	const struct node **nodes;              /* the key that last named the block, or NULL */
 };
 bool level_new(struct load *, const struct level *under, struct level *out);
 void level_read(struct load *, const struct level_scope *, const struct place *, struct node *map, void *own, struct level *);
@@ -123,9 +147,16 @@ void level_check(struct load *, const struct place *, const struct node *at, con
 extern const struct conf_key conf_top_keys[], conf_upstream_keys[], conf_route_keys[];
 extern const struct level_scope scope_defaults, scope_upstream, scope_route;
 const struct level_scope *scope_of(unsigned level);
-void upstreams_read(struct load *, struct node *map, const struct level *defaults);
-void routes_read(struct load *, struct node *list, const struct level *defaults);
-struct conf_upstream *upstreams_anonymous(struct load *, struct span url, const struct level *defaults, unsigned line);
+/* conf_upstreams.c; there is room for `routes` anonymous ones behind those of the mapping (NULL: none). */
+void upstreams_read(struct load *, struct node *map, unsigned routes);
+struct conf_upstream *upstreams_find(struct load *, struct span name);
+/* The upstream that stands for a URL, made at first sight. */
+struct conf_upstream *upstreams_anonymous(struct load *, struct span url, unsigned line);
+/* conf_routes.c */
+void routes_read(struct load *, struct node *list);
+void routes_cross_check(struct load *, struct node *list);
+/* Where the value of a row stands, or NULL when nobody wrote it. */
+const struct node *load_node(const struct load *, const struct conf_key *keys, const char *name, const void *base);
 void conf_cross_check(struct load *, struct node *root);
 
 /* ── check.c: is this text what it should be? `why` gets the words of the complaint, `hint` of the cure. ── */

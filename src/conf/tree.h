@@ -1,6 +1,6 @@
 /* tree.h - what was written, before anybody knows what it means: scalars, lists and mappings, each with its place.
  *
- * The tree lives in the loading's scratch arena and dies with it. A node is on one list of siblings only; an alias is a
+ * The tree lives in the loading's scratch arena and dies with it; its texts live as long as the configuration. A node is on one list of siblings only; an alias is a
  * shallow copy that shares the children, so expansion costs one node and is bounded by `weight`.
  */
 #ifndef CONF_TREE_H
@@ -29,6 +29,7 @@ enum node_kind { NODE_SCALAR, NODE_LIST, NODE_MAP };
 struct node {
 	enum node_kind kind;
 	bool plain;                             /* a scalar without quotes: null and booleans mean something */
+	bool broken;                            /* already complained about: not to be read  */
 	bool verbatim;                          /* the source holds exactly `text`, starting at text_column  */
 	const struct source_text *source;
 	unsigned line, column, text_column;     /* from 1, counted in characters             */

@@ -167,9 +167,12 @@ static void builder_merge_from(struct builder *b, struct node *map, const struct
 		builder_stop(b, base, "'<<' needs a mapping", "write <<: *name, where &name stands before a mapping");
 		return;
 	}
-	unsigned own = map->count;
+	if (map->count > 512 || base->count > 512) {
+		builder_stop(b, map, "too many keys to merge with '<<'", "at most 512");
+		return;
+	}
 	for (const struct node *key = base->first; key && !b->failed; key = key->next) {
-		if (own > 256 || node_find(map, key->text))
+		if (node_find(map, key->text))
 			continue;
 		struct node *copy = arena_take(&b->load->scratch, sizeof(*copy));
 		if (!copy || (b->weight += key->weight) > TREE_WEIGHT_MAX) {
@@ -291,7 +294,7 @@ static void builder_scalar(struct builder *b, const yaml_event_t *event)
 	if (!n)
 		return;
 	builder_check_tab(b, n);
-	n->text = arena_copy(&b->load->scratch, (struct span){ (const char *)event->data.scalar.value, event->data.scalar.length });
+	n->text = arena_copy(&b->load->conf->arena, (struct span){ (const char *)event->data.scalar.value, event->data.scalar.length });
 	if (!n->text.at) {
 		complain_memory(b->load);
 		b->failed = true;
@@ -307,7 +310,7 @@ static void builder_scalar(struct builder *b, const yaml_event_t *event)
 		n->text_column += !n->plain;
 	}
 	if (!builder_expects_key(b))
-		expand_value(b->load, n);
+		n->broken = !expand_value(b->load, n);
 	builder_anchor(b, builder_anchor_name(b, event->data.scalar.anchor), n);
 	builder_attach(b, n);
 }
@@ -401,6 +404,18 @@ static void builder_syntax_error(struct builder *b)
 			complain_hint(b->load, "look at the indentation, colons and quotes here");
 	}
 	b->failed = true;
+}
+
+void yaml_adopt(struct node *n, const struct source_text *source, unsigned line, unsigned column)
+{
+	n->source = source;
+	n->line = line;
+	n->column += column - 1;
+	n->text_column += column - 1;
+	for (struct node *child = n->first; child; child = child->next)
+		yaml_adopt(child, source, line, column);
+	if (n->value)
+		yaml_adopt(n->value, source, line, column);
 }
 
 struct node *yaml_read(struct load *load, struct source_text *source)
