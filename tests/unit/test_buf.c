@@ -316,9 +316,13 @@ static void random_world(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(chunks_come_back), cmocka_unit_test(large_slices_are_kept_by_reference),
-		cmocka_unit_test(few_bytes_are_copied_together), cmocka_unit_test(shared_chunks_are_not_appended_to),
-		cmocka_unit_test(foreign_memory_is_copied), cmocka_unit_test(the_limit_refuses_all_or_nothing), cmocka_unit_test(random_world),
+		cmocka_unit_test(chunks_come_back),
+		cmocka_unit_test(large_slices_are_kept_by_reference),
+		cmocka_unit_test(few_bytes_are_copied_together),
+		cmocka_unit_test(shared_chunks_are_not_appended_to),
+		cmocka_unit_test(foreign_memory_is_copied),
+		cmocka_unit_test(the_limit_refuses_all_or_nothing),
+		cmocka_unit_test(random_world),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,7 +38,8 @@ static void writes_a_document(void **state)
 	json_bool(&j, "a\"b", false);
 	json_span(&j, "span", SPAN("x\0y"));
 	json_close(&j, '}');
-	static const char want[] = "{\"name\":\"orders\",\"none\":null,\"empty\":[],\"list\":[18446744073709551615,-9223372036854775808,5,{},true],"
+	static const char want[] = "{\"name\":\"orders\",\"none\":null,\"empty\":[],\"list\":["
+	                           "18446744073709551615,-9223372036854775808,5,{},true],"
 	                           "\"ratio\":0.123,\"nan\":null,\"inf\":null,\"a\\\"b\":false,\"span\":\"x\\u0000y\"}";
 	assert_int_equal(t.len, strlen(want));
 	assert_memory_equal(t.at, want, t.len);
@@ -113,7 +114,8 @@ static void assert_string_inside(struct span s)
 static void any_bytes_any_room(void **state)
 {
 	(void)state;
-	static const unsigned char likely[] = { '"', '\\', 'a', 0x1b, 0x80, 0xbf, 0xc2, 0xc3, 0xe0, 0xa0, 0xed, 0x9f, 0xf0, 0x90, 0xf4, 0x8f };
+	static const unsigned char likely[] = { '"', '\\', 'a', 0x1b, 0x80, 0xbf, 0xc2, 0xc3,
+	                                        0xe0, 0xa0, 0xed, 0x9f, 0xf0, 0x90, 0xf4, 0x8f };
 	struct rand r;
 
 	rand_seed(&r, 21);

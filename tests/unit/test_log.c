@@ -78,7 +78,8 @@ static void text_lines(void **state)
 	assert_ends_with(" warn endpoint_ejected upstream=orders endpoint=10.0.8.3:8080\n");
 	assert_true(said[2] == ':' && said[5] == ':' && said[8] == '.' && said[12] == ' ');
 	assert_true(span_to_u64((struct span){ said, 2 }, 23, &v[0]) && span_to_u64((struct span){ said + 3, 2 }, 59, &v[1]));
-	assert_true(span_to_u64((struct span){ said + 6, 2 }, 60, &v[2]) && span_to_u64((struct span){ said + 9, 3 }, 999, &v[3]));
+	assert_true(span_to_u64((struct span){ said + 6, 2 }, 60, &v[2]));
+	assert_true(span_to_u64((struct span){ said + 9, 3 }, 999, &v[3]));
 }
 
 static void json_lines(void **state)
@@ -90,8 +91,10 @@ static void json_lines(void **state)
 	hear_all();
 	static const char year[] = "{\"time\":\"2";
 	assert_memory_equal(said, year, strlen(year));
-	assert_memory_equal(said + strlen("{\"time\":\"2026-11-20T23:12:04.123"), "Z\",\"level\":\"error\",\"event\":\"boom\"}\n", strlen("Z\",\"level\":\"error\",\"event\":\"boom\"}\n"));
-	assert_ends_with("Z\",\"level\":\"warn\",\"event\":\"endpoint_ejected\",\"upstream\":\"orders\",\"why\":\"a \\\"b\\\"\\n\"}\n");
+	static const char first[] = "Z\",\"level\":\"error\",\"event\":\"boom\"}\n";
+	assert_memory_equal(said + strlen("{\"time\":\"2026-11-20T23:12:04.123"), first, strlen(first));
+	assert_ends_with("Z\",\"level\":\"warn\",\"event\":\"endpoint_ejected\","
+	                 "\"upstream\":\"orders\",\"why\":\"a \\\"b\\\"\\n\"}\n");
 }
 
 static void values_cannot_forge_lines_or_fields(void **state)
@@ -189,7 +192,7 @@ static void a_full_ring_drops_and_counts(void **state)
 		snprintf(number, sizeof(number), "%06u", i);
 		log_event(LOG_INFO, "fill", "n", number, NULL);
 		if (i % 1000 == 0)
-			log_flush();                                                  /* the pipe takes 64 KiB, then nothing: no hanging */
+			log_flush();          /* the pipe takes 64 KiB, then nothing: no hanging */
 	}
 	uint64_t dropped = log_dropped() - before;
 	assert_true(dropped > 0);
@@ -198,7 +201,8 @@ static void a_full_ring_drops_and_counts(void **state)
 		lines++;
 	assert_int_equal(lines + dropped, logged);
 	unsigned n = 0;
-	for (const char *at = strstr(said, " n="); at; at = strstr(at + 1, " n="), n++) {        /* the oldest are kept, whole, in order */
+	/* the oldest are kept, whole, in order */
+	for (const char *at = strstr(said, " n="); at; at = strstr(at + 1, " n="), n++) {
 		snprintf(want, sizeof(want), " n=%06u\n", n);
 		assert_memory_equal(at, want, strlen(want));
 		if (n == 5000)
@@ -256,6 +260,36 @@ static void lines_go_to_stderr_when_not_started(void **state)
 	close(kept);
 	assert_true(hear());
 	assert_ends_with(" info directly k=v\n");
+}
+
+/* A key that ends where the room for values ends: then the pair is left out, and the line ends where the one before did. */
+static void keys_that_do_not_fit_are_left_out(void **state)
+{
+	(void)state;
+	static char value[1021], last[1025];
+	bool with = false, without = false;
+
+	memset(value, 'v', sizeof(value) - 1);
+	start(LOG_TEXT);
+	for (size_t len = 900; len < sizeof(last); len++) {
+		memset(last, 'w', len);
+		last[len] = '\0';
+		said_len = 0;
+		log_event(LOG_INFO, "e", "a", value, "b", value, "c", value, "d", last, "key", "some words", NULL);
+		log_flush();
+		assert_true(hear());
+		assert_true(said_len <= 4096);
+		assert_int_equal(said[said_len - 1], '\n');
+		const char *key = strstr(said, " key=");
+		with |= key != NULL;
+		without |= key == NULL;
+		if (key)
+			assert_true(key[5] == '"' && said[said_len - 2] == '"' && said_len - (size_t)(key - said) > 7);
+		else
+			assert_int_equal(said[said_len - 2], 'w');
+	}
+	assert_true(with && without);
+	log_stop();
 }
 
 /* ── threads: every line arrives whole, each thread's in order ── */
@@ -317,9 +351,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(lines_go_to_stderr_when_not_started, begin, end),
-		cmocka_unit_test_setup_teardown(text_lines, begin, end), cmocka_unit_test_setup_teardown(json_lines, begin, end),
+		cmocka_unit_test_setup_teardown(text_lines, begin, end),
+		cmocka_unit_test_setup_teardown(json_lines, begin, end),
 		cmocka_unit_test_setup_teardown(values_cannot_forge_lines_or_fields, begin, end),
-		cmocka_unit_test_setup_teardown(levels, begin, end), cmocka_unit_test_setup_teardown(long_values_are_cut, begin, end),
+		cmocka_unit_test_setup_teardown(levels, begin, end),
+		cmocka_unit_test_setup_teardown(long_values_are_cut, begin, end),
+		cmocka_unit_test_setup_teardown(keys_that_do_not_fit_are_left_out, begin, end),
 		cmocka_unit_test_setup_teardown(a_full_ring_drops_and_counts, begin, end),
 		cmocka_unit_test_setup_teardown(the_writer_is_woken_once_per_look, begin, end),
 		cmocka_unit_test_setup_teardown(a_blocking_descriptor_does_not_block, begin, end),

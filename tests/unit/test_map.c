@@ -131,8 +131,10 @@ static void the_seed_decides_where_keys_go(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(agrees_with_a_list_of_who_is_in, name_items), cmocka_unit_test_setup(is_bounded, name_items),
-		cmocka_unit_test_setup(entries_may_go_while_walking, name_items), cmocka_unit_test_setup(the_seed_decides_where_keys_go, name_items),
+		cmocka_unit_test_setup(agrees_with_a_list_of_who_is_in, name_items),
+		cmocka_unit_test_setup(is_bounded, name_items),
+		cmocka_unit_test_setup(entries_may_go_while_walking, name_items),
+		cmocka_unit_test_setup(the_seed_decides_where_keys_go, name_items),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

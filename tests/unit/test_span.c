@@ -74,8 +74,9 @@ static void finds_tokens_in_lists(void **state)
 static void reads_decimals(void **state)
 {
 	(void)state;
-	static const char *const refused[] = { "", "+1", "-1", " 1", "1 ", "0x1", "1a", "1.0", "18446744073709551616", "18446744073709551617",
-	                                       "99999999999999999999", "184467440737095516150", "\xd9\xa1" };
+	static const char *const refused[] = { "", "+1", "-1", " 1", "1 ", "0x1", "1a", "1.0", "18446744073709551616",
+	                                       "18446744073709551617", "99999999999999999999",
+	                                       "184467440737095516150", "\xd9\xa1" };
 	uint64_t v = 77;
 
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)

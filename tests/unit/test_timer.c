@@ -265,6 +265,57 @@ static void may_change_heaps_between_armings(void **state)
 	}
 }
 
+/* The run a timer fired in is a number of the heap it fired in: another heap may reach the same number while the timer is
+ * armed there, and it must not be looked for among those that fired in that run. */
+static struct timers other_heap;
+static void moves_the_victim(struct timer *t)
+{
+	count++;
+	timer_arm(&other_heap, victim, victim->due_us - 1, counts);
+	assert_true(timers_next(&other_heap) == victim->due_us);
+	timer_arm(&other_heap, t, 1, moves_the_victim);
+}
+
+static void the_number_of_a_foreign_run_means_nothing(void **state)
+{
+	(void)state;
+	struct timer t = { 0 }, ticker = { 0 };
+
+	timers_init(&other_heap);
+	for (int i = 0; i < 20; i++) {
+		timer_arm(&heap, &t, 1, counts);
+		timers_run(&heap, 1);
+	}
+	victim = &t;
+	timer_arm(&other_heap, &t, 1000, counts);
+	timer_arm(&other_heap, &ticker, 1, moves_the_victim);
+	for (int i = 0; i < 50; i++)
+		assert_int_equal(timers_run(&other_heap, 1), 1);
+	timer_disarm(&other_heap, &t);
+	timer_disarm(&other_heap, &ticker);
+	assert_true(timers_next(&other_heap) == TIMER_NEVER);
+}
+
+static void looks_ahead(struct timer *t)
+{
+	count++;
+	timer_arm(&heap, t, 3, looks_ahead);
+	assert_true(timers_next(&heap) == 3);
+	timer_arm(&heap, t, 2, looks_ahead);
+	assert_true(timers_next(&heap) == 2);
+}
+
+static void next_is_right_while_firing(void **state)
+{
+	(void)state;
+	struct timer t = { 0 };
+
+	timer_arm(&heap, &t, 5, looks_ahead);
+	assert_int_equal(timers_run(&heap, 5), 1);
+	assert_true(timers_next(&heap) == 2);
+	timer_disarm(&heap, &t);
+}
+
 /* 100,000 in one row below the root, then pairs of pairs, in a stack that recursion over them would overrun. */
 static void *run_many(void *unused)
 {
@@ -308,11 +359,18 @@ static void many_timers_in_a_small_stack(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(agrees_with_an_array), cmocka_unit_test(agrees_with_an_array_while_firing_timers_meddle),
-		cmocka_unit_test_setup(zeroed_is_not_armed, begin), cmocka_unit_test_setup(fires_at_its_time_not_before, begin),
-		cmocka_unit_test_setup(moving_later_is_lazy_and_moving_earlier_is_not, begin), cmocka_unit_test_setup(no_livelock, begin),
-		cmocka_unit_test_setup(armed_while_firing_fires_too, begin), cmocka_unit_test_setup(disarmed_while_firing_does_not_fire, begin),
-		cmocka_unit_test_setup(may_be_freed_by_its_own_firing, begin), cmocka_unit_test_setup(may_change_heaps_between_armings, begin),
+		cmocka_unit_test(agrees_with_an_array),
+		cmocka_unit_test(agrees_with_an_array_while_firing_timers_meddle),
+		cmocka_unit_test_setup(zeroed_is_not_armed, begin),
+		cmocka_unit_test_setup(fires_at_its_time_not_before, begin),
+		cmocka_unit_test_setup(moving_later_is_lazy_and_moving_earlier_is_not, begin),
+		cmocka_unit_test_setup(no_livelock, begin),
+		cmocka_unit_test_setup(armed_while_firing_fires_too, begin),
+		cmocka_unit_test_setup(disarmed_while_firing_does_not_fire, begin),
+		cmocka_unit_test_setup(may_be_freed_by_its_own_firing, begin),
+		cmocka_unit_test_setup(may_change_heaps_between_armings, begin),
+		cmocka_unit_test_setup(the_number_of_a_foreign_run_means_nothing, begin),
+		cmocka_unit_test_setup(next_is_right_while_firing, begin),
 		cmocka_unit_test_setup(many_timers_in_a_small_stack, begin),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
