@@ -36,7 +36,9 @@ static struct {
 	char            ring[RING_BYTES];
 } logs = { .lock = PTHREAD_MUTEX_INITIALIZER, .level = LOG_INFO, .fd = STDERR_FILENO };
 
-static const char *const level_names[] = { [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug" };
+static const char *const level_names[] = {
+	[LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug",
+};
 
 const char *log_level_name(enum log_level level)
 {
@@ -208,8 +210,8 @@ static void add_head(struct text *line, bool json, enum log_level level, const c
 	gmtime_r(&now.tv_sec, &tm);
 	int ms = (int)(now.tv_nsec / 1000000);
 	if (json)
-		text_f(line, "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%03dZ\",\"level\":\"%s\",\"event\":\"%s\"", tm.tm_year + 1900,
-		       tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, ms, level_names[level], event);
+		text_f(line, "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%03dZ\",\"level\":\"%s\",\"event\":\"%s\"",
+		       tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, ms, level_names[level], event);
 	else
 		text_f(line, "%02d:%02d:%02d.%03d %s %s", tm.tm_hour, tm.tm_min, tm.tm_sec, ms, level_names[level], event);
 }

@@ -9,7 +9,7 @@
 
 #include "base/must.h"
 
-enum { FIRST_SIZE = 16 };
+enum { FIRST_BUCKETS = 16 };
 
 void map_init(struct map *m, size_t max, uint64_t seed)
 {
@@ -41,7 +41,7 @@ struct map_entry *map_find(const struct map *m, struct span key)
 
 static bool grow(struct map *m)
 {
-	size_t size = m->size ? m->size * 2 : FIRST_SIZE, old_size = m->size;
+	size_t size = m->size ? m->size * 2 : FIRST_BUCKETS, old_size = m->size;
 	struct map_entry **buckets = calloc(size, sizeof(*buckets)), **old = m->buckets;
 
 	if (!buckets)

@@ -125,8 +125,8 @@ uint64_t span_hash(struct span s, uint64_t seed)
 	} else if (left >= 4) {
 		h = fold(h ^ (word4(at) << 32 | word4(at + left - 4)), key);
 	} else if (left) {
-		uint64_t w = (uint64_t)(unsigned char)at[0] << 16 | (uint64_t)(unsigned char)at[left / 2] << 8 | (unsigned char)at[left - 1];
-		h = fold(h ^ w, key);
+		const unsigned char *c = (const unsigned char *)at;
+		h = fold(h ^ ((uint64_t)c[0] << 16 | (uint64_t)c[left / 2] << 8 | c[left - 1]), key);
 	}
 	return fold(h ^ 0xa0761d6478bd642fu, key ^ 0xe7037ed1a0b428dbu);
 }

@@ -23,16 +23,15 @@ static struct node *put(struct load *load, const struct edit *e, struct node *ma
 {
 	struct node *key = node_find(map, name);
 	if (!key) {
-		key = new_node(load, e, NODE_SCALAR, name);
-		if (!key)
+		key = new_node(load, e, NODE_SCALAR, arena_copy(&load->conf->arena, name));      /* NUL-terminated, as all keys */
+		if (!key || !key->text.at)
 			return NULL;
 		node_append(map, key);
 	}
 	if (value) {
 		struct node *next = key->next;
-		*key = *value;
 		*key = (struct node){ .kind = NODE_SCALAR, .source = e->source, .line = e->line, .column = e->column, .weight = 1,
-			.width = value->width, .text = name, .value = value, .next = next };
+			.width = value->width, .text = key->text, .value = value, .next = next };
 	}
 	return key;
 }
