@@ -27,7 +27,8 @@ static void check_listeners(struct load *load)
 	for (unsigned i = 1; i < conf->listener_count; i++)
 		for (unsigned j = 0; j < i; j++)
 			if (same_place(conf->listeners[i].address, conf->listeners[j].address)) {
-				complain(load, load_node(load, address, "address", &conf->listeners[i]), SPAN_NONE, "listening twice on " SPAN_FMT, SPAN_ARG(conf->listeners[i].address));
+				complain(load, load_node(load, address, "address", &conf->listeners[i]), SPAN_NONE, "listening twice on " SPAN_FMT,
+					SPAN_ARG(conf->listeners[i].address));
 				complain_hint(load, "remove one of them");
 				break;
 			}

@@ -7,7 +7,8 @@ enum { COMMENT_COLUMN = 48 };
 
 static bool yaml_plain(struct span s, bool flow)
 {
-	static const struct span words[] = { { "null", 4 }, { "true", 4 }, { "false", 5 }, { "yes", 3 }, { "no", 2 }, { "on", 2 }, { "y", 1 }, { "n", 1 }, { "~", 1 } };
+	static const struct span words[] = { { "null", 4 }, { "true", 4 }, { "false", 5 }, { "yes", 3 }, { "no", 2 }, { "on", 2 },
+		{ "y", 1 }, { "n", 1 }, { "~", 1 } };
 	if (!s.len || s.at[s.len - 1] == ':')
 		return false;
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)

@@ -39,7 +39,8 @@ struct load {
 
 /* ── report.c ── */
 /* `at` may be NULL: the file as a whole. `part` as in conf_complain. */
-void complain(struct load *, const struct node *at, struct span part, const char *message, ...) __attribute__((format(printf, 4, 5)));
+void complain(struct load *, const struct node *at, struct span part, const char *message, ...) __attribute__((format(printf, 4,
+	5)));
 void complain_warn(struct load *, const struct node *at, const char *message, ...) __attribute__((format(printf, 3, 4)));
 void complain_place(struct load *, const struct source_text *, unsigned line, unsigned column, const char *message, ...)
 	__attribute__((format(printf, 5, 6)));

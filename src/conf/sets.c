@@ -98,7 +98,8 @@ static struct node *element(struct node *list, struct span which)
 /* [..] and {..} are YAML when they can be read as such ("[::]:80" is not); all else is plain text. */
 static struct node *set_value(struct load *load, const struct edit *e, struct span text)
 {
-	bool flow = text.len >= 2 && ((text.at[0] == '[' && text.at[text.len - 1] == ']') || (text.at[0] == '{' && text.at[text.len - 1] == '}'));
+	bool flow = text.len >= 2 && ((text.at[0] == '[' && text.at[text.len - 1] == ']') || (text.at[0] == '{'
+		&& text.at[text.len - 1] == '}'));
 	if (flow) {
 		struct source_text *inner = source_part(load, e->source, text);
 		struct node *n = inner ? yaml_read(load, inner) : NULL;
@@ -114,7 +115,8 @@ static struct node *set_value(struct load *load, const struct edit *e, struct sp
 
 static void set_missing(struct load *load, const struct edit *e, struct span part, const char *what)
 {
-	complain_place(load, e->source, e->line, 1 + (unsigned)(part.at - source_line(e->source, e->line).at), "there is no %s '" SPAN_FMT "'", what, SPAN_ARG(part));
+	complain_place(load, e->source, e->line, 1 + (unsigned)(part.at - source_line(e->source, e->line).at),
+		"there is no %s '" SPAN_FMT "'", what, SPAN_ARG(part));
 }
 
 /* One step down the path. A map that is not there is made; anything else in the way is an error. */
