@@ -15,10 +15,11 @@ static const struct conf_key listen_keys[] = {
 };
 
 #define BODY(n, m, t, def, lo, hi, text) { .name = (n), .type = (t), .offset = offsetof(struct conf_client, body.m) \
-	- offsetof(struct conf_client, body), .present_offset = CONF_NO_PRESENCE, .preset = (def), .min = (lo), .max = (hi),
-		.help = (text) }
+	- offsetof(struct conf_client, body), .present_offset = CONF_NO_PRESENCE, .preset = (def), .min = (lo), .max = (hi), \
+	.help = (text) }
 static const struct conf_key body_keys[] = {
-	BODY("idle_timeout", idle_timeout_us, CONF_T_DURATION, "10s", "1ms", "24h", "no byte of a request body for this long: 408"),
+	BODY("idle_timeout", idle_timeout_us, CONF_T_DURATION, "10s", "1ms", "24h",
+		"no byte of a request body for this long: 408"),
 	BODY("min_rate", min_rate, CONF_T_BYTE_RATE, "500B/s", NULL, NULL,
 		"a body slower than this, on average over 5 s: 408; 0B/s: off"),
 	BODY("grace", grace_us, CONF_T_DURATION, "10s", "0s", "24h", "min_rate counts only after this long"),

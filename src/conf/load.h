@@ -48,6 +48,10 @@ void complain_hint(struct load *, const char *hint, ...) __attribute__((format(p
 void complain_memory(struct load *);
 void report_write(struct load *, struct conf_report *);
 
+/* ── tree.c: a mapping that is complete; false when reading must stop ── */
+bool tree_find_duplicates(struct load *, struct node *map);
+bool tree_merge(struct load *, struct node *map, unsigned *weight);
+
 /* ── yaml.c, expand.c: text to tree; NULL after complaining, or when there is nothing in it ── */
 struct node *yaml_read(struct load *, struct source_text *);
 bool expand_value(struct load *, struct node *scalar);
