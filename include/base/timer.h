@@ -14,10 +14,15 @@
 struct timer {
 	uint64_t      due_us;                 /* when it shall fire                        */
 	uint64_t      key_us;                 /* its place in the heap: never after due_us */
+	uint64_t      run;                    /* the run it last fired in, while that matters */
 	struct timer *child, *next, *prev;    /* prev: left sibling, or the parent         */
 	void        (*fire)(struct timer *);  /* NULL: not armed. Disarmed before the call; may arm it again or free it */
 };
-struct timers { struct timer *root; uint64_t armed; };
+struct timers {
+	struct timer *root;
+	struct timer *again;                  /* fired in the present run and armed anew: wait for the next */
+	uint64_t      run, armed;             /* the present run; how many timers are armed */
+};
 
 #define TIMER_NEVER UINT64_MAX
 
@@ -28,7 +33,7 @@ static inline bool timer_armed(const struct timer *t) { return t->fire != 0; }
 /* When to look again, or TIMER_NEVER. May be early because of lazy re-arming, never late. */
 uint64_t timers_next(const struct timers *);
 /* Fires all that are due at now_us, earliest first; those armed while firing for now_us or earlier fire too, except that
- * a timer fires at most once per call (no livelock). Returns how many fired. */
+ * a timer fires at most once per call (no livelock). Returns how many fired. Not from inside a fire. */
 unsigned timers_run(struct timers *, uint64_t now_us);
 
 #endif

@@ -1,0 +1,540 @@
+/* h1_read.c - the reader: gathers, lets the guard judge, lets llhttp parse the same bytes, compares.
+ *
+ * The only file that knows llhttp. What it says is a second opinion: method, target, version, status, lengths, every field's
+ * boundaries and the end of the message must be what the guard found, else the message is refused (DISAGREEMENT).
+ *
+ * Invariants: llhttp sees each byte of a message exactly once, in order, after the guard passed it, and never the next
+ * message's. `ahead` bytes of the caller's memory were scanned and not consumed: the next call must begin with them.
+ * `held` is NULL unless a head or trailers came in pieces.
+ */
+#include "http/h1_read.h"
+
+#include "base/must.h"
+#include "h1_guard.h"
+#include "llhttp.h"
+
+_Static_assert(LLHTTP_VERSION_MAJOR >= 9 || LLHTTP_STRICT_MODE, "llhttp before 9 must be built and used with LLHTTP_STRICT_MODE=1");
+
+enum phase { IN_HEAD, IN_LENGTH, IN_UNTIL_CLOSE, IN_CHUNKS, IN_TRAILERS, AT_END, IN_TUNNEL, IN_RUINS };
+
+/* A head's fields may be added to by policies without moving the list. */
+enum { SPARE_FIELDS = 16 };
+
+struct h1_state {
+	llhttp_t        parser;
+	struct h1_scan  scan;                 /* of the head or the trailers                     */
+	struct h1_chunk chunk;                /* chunk.left counts a Content-Length body as well */
+	uint32_t        ahead;                /* bytes of the caller's memory scanned, not consumed; the first … */
+	uint8_t         lead_ahead;           /* … of these are the empty line before a request                  */
+	uint8_t         lead;                 /* bytes of that line seen                         */
+	uint8_t         phase;
+	bool            requests;
+};
+_Static_assert(sizeof(struct h1_state) <= sizeof(((struct h1_reader *)0)->space), "h1_reader.space is too small");
+
+static struct h1_state *state_of(struct h1_reader *r) { return (struct h1_state *)(void *)r->space; }
+
+const char *h1_fault_text(enum h1_fault fault)
+{
+	static const char *const texts[H1_FAULT_COUNT] = {
+#define X(word, text) [H1_FAULT_##word] = text,
+		H1_FAULTS(X)
+#undef X
+	};
+	return texts[fault];
+}
+
+/* ── llhttp, the second opinion ── */
+
+/* What llhttp said about one run of bytes. Lives on the stack of the call that fed them. */
+struct witness {
+	const char *base;                     /* of the section, for the digest          */
+	uint64_t    digest;
+	struct span name, value, target;      /* the field being read; the request target */
+	bool        no_body, in_value, torn;  /* torn: one element in two places          */
+	unsigned    heads, ends;              /* messages whose head, whose body was over */
+	uint64_t    data;                     /* body bytes                               */
+	uint64_t    chunk;                    /* the size in the last chunk line          */
+	llhttp_t    at_head;                  /* as it was when the head was over         */
+};
+
+static struct witness *witness_of(llhttp_t *p) { return p->data; }
+
+static void extend(struct witness *w, struct span *s, const char *at, size_t len)
+{
+	if (!s->at)
+		*s = (struct span){ at, len };
+	else if (span_end(*s) == at)
+		s->len += len;
+	else
+		w->torn = true;
+}
+
+static void field_over(struct witness *w)
+{
+	if (!w->in_value)
+		return;
+	while (w->value.len && (span_end(w->value)[-1] == ' ' || span_end(w->value)[-1] == '\t'))
+		w->value.len--;
+	w->digest = h1_digest(h1_digest(w->digest, w->base, w->name), w->base, w->value);
+	w->name = w->value = SPAN_NONE;
+	w->in_value = false;
+}
+
+static int on_url(llhttp_t *p, const char *at, size_t len)
+{
+	extend(witness_of(p), &witness_of(p)->target, at, len);
+	return 0;
+}
+
+static int on_header_field(llhttp_t *p, const char *at, size_t len)
+{
+	field_over(witness_of(p));
+	extend(witness_of(p), &witness_of(p)->name, at, len);
+	return 0;
+}
+
+static int on_header_value(llhttp_t *p, const char *at, size_t len)
+{
+	witness_of(p)->in_value = true;
+	extend(witness_of(p), &witness_of(p)->value, at, len);
+	return 0;
+}
+
+static int on_headers_complete(llhttp_t *p)
+{
+	struct witness *w = witness_of(p);
+
+	field_over(w);
+	w->heads++;
+	w->at_head = *p;
+	p->upgrade = 0;                       /* a message is over when its body is; tunnels are h1_reader_tunnel's business */
+	return w->no_body;
+}
+
+static int on_body(llhttp_t *p, const char *at, size_t len)
+{
+	(void)at;
+	witness_of(p)->data += len;
+	return 0;
+}
+
+static int on_chunk_header(llhttp_t *p)
+{
+	witness_of(p)->chunk = p->content_length;
+	return 0;
+}
+
+static int on_message_complete(llhttp_t *p)
+{
+	field_over(witness_of(p));            /* of trailers */
+	witness_of(p)->ends++;
+	return 0;
+}
+
+static const llhttp_settings_t settings = {
+	.on_url = on_url, .on_header_field = on_header_field, .on_header_value = on_header_value,
+	.on_headers_complete = on_headers_complete, .on_body = on_body, .on_chunk_header = on_chunk_header,
+	.on_message_complete = on_message_complete,
+};
+
+static bool feed(struct h1_state *s, struct witness *w, struct span bytes)
+{
+	s->parser.data = w;
+	return bytes.len == 0 || llhttp_execute(&s->parser, bytes.at, bytes.len) == HPE_OK;
+}
+
+/* Body bytes and their framing: `data` of them are data, and the message is over behind them or not. */
+static bool feed_body(struct h1_state *s, struct span bytes, uint64_t data, bool over)
+{
+	struct witness w = { .base = bytes.at };
+
+	return feed(s, &w, bytes) && w.data == data && w.ends == over && w.heads == 0 && !w.name.at;
+}
+
+static const uint8_t llhttp_methods[METHOD_COUNT] = {
+	[METHOD_OTHER] = HTTP_POST,           /* llhttp knows a closed list of methods: others are shown to it as POST */
+	[METHOD_GET] = HTTP_GET, [METHOD_HEAD] = HTTP_HEAD, [METHOD_POST] = HTTP_POST, [METHOD_PUT] = HTTP_PUT,
+	[METHOD_DELETE] = HTTP_DELETE, [METHOD_OPTIONS] = HTTP_OPTIONS, [METHOD_PATCH] = HTTP_PATCH, [METHOD_TRACE] = HTTP_TRACE,
+	[METHOD_CONNECT] = HTTP_CONNECT,
+};
+
+/* A whole section up to its last byte, and then that byte: a head must be over with it and not before. */
+static bool feed_section(struct h1_state *s, struct witness *w, struct span section)
+{
+	return feed(s, w, span_first(section, section.len - 1)) && w->heads == 0 && w->ends == 0 &&
+		feed(s, w, span_from(section, section.len - 1)) && !w->torn && w->data == 0;
+}
+
+/* The numbers of the head that both have read. */
+struct opinion { uint64_t digest, length; bool chunked, has_length; unsigned minor; bool over; };
+
+static bool agrees(const struct witness *w, const struct opinion *o)
+{
+	const llhttp_t *p = &w->at_head;
+
+	return w->heads == 1 && w->ends == o->over && w->digest == o->digest && p->http_major == 1 && p->http_minor == o->minor &&
+		!(p->flags & F_CHUNKED) == !o->chunked && !(p->flags & F_CONTENT_LENGTH) == !o->has_length &&
+		(!o->has_length || p->content_length == o->length);
+}
+
+/* ── steps ── */
+
+static enum h1_step ruin(struct h1_reader *r, enum h1_fault fault)
+{
+	r->fault = fault;
+	state_of(r)->phase = IN_RUINS;
+	chunk_unref(r->held);
+	r->held = NULL;
+	return H1_BAD;
+}
+
+static uint32_t section_limit(const struct h1_reader *r)
+{
+	return r->limits->max_header_bytes < CHUNK_BODY ? r->limits->max_header_bytes : CHUNK_BODY;
+}
+
+/* Keeps a piece of a section that is not whole. */
+static bool gather(struct h1_reader *r, struct span piece)
+{
+	size_t need = (r->held ? r->held->used : 0) + piece.len;
+
+	if (!r->held || need > r->held->size) {
+		struct chunk *bigger = chunk_new(r->pool, need <= CHUNK_SMALL ? CHUNK_SMALL : need <= CHUNK_HEAD ? CHUNK_HEAD : CHUNK_BODY);
+
+		if (!bigger)
+			return false;
+		if (r->held) {
+			memcpy(bigger->data, r->held->data, r->held->used);
+			bigger->used = r->held->used;
+			chunk_unref(r->held);
+		}
+		r->held = bigger;
+	}
+	memcpy(r->held->data + r->held->used, piece.at, piece.len);
+	r->held->used += (unsigned)piece.len;
+	return true;
+}
+
+/* What was gathered and the last piece, in the arena, in one run. .at == NULL: out of memory. */
+static struct span collect(struct h1_reader *r, struct span piece)
+{
+	size_t held = r->held ? r->held->used : 0;
+	char *to = r->arena ? arena_text(r->arena, held + piece.len) : NULL;
+
+	if (!to)
+		return SPAN_NONE;
+	if (held)
+		memcpy(to, r->held->data, held);
+	memcpy(to + held, piece.at, piece.len);
+	chunk_unref(r->held);
+	r->held = NULL;
+	return (struct span){ to, held + piece.len };
+}
+
+/* The one empty line that may come before a request (RFC 9112 §2.2). */
+static enum h1_fault skip_lead(struct h1_state *s, struct span *piece)
+{
+	while (piece->len && s->lead < 2 && piece->at[0] == "\r\n"[s->lead]) {
+		*piece = span_from(*piece, 1);
+		s->lead++;
+		s->lead_ahead++;
+		s->ahead++;
+	}
+	return piece->len && s->lead == 1 ? H1_FAULT_LINE_END : H1_FAULT_NONE;
+}
+
+/* Scans what of `in` was not scanned yet. The answer is in s->scan.done and the fault. */
+static enum h1_fault look(struct h1_reader *r, struct span in)
+{
+	struct h1_state *s = state_of(r);
+	struct h1_bounds bounds = { s->requests ? H1_REQUEST_HEAD : H1_REPLY_HEAD, section_limit(r), r->limits->max_target_bytes };
+	struct span piece;
+	size_t used;
+
+	must(in.len >= s->ahead);
+	piece = span_from(in, s->ahead);
+	if (s->requests && s->scan.seen == 0)
+		r->fault = skip_lead(s, &piece);
+	if (!r->fault)
+		r->fault = h1_scan_piece(&s->scan, &bounds, piece, &used);
+	if (r->fault)
+		return r->fault;
+	s->ahead += (uint32_t)used;
+	r->head_begun = s->scan.seen > 0;
+	return H1_FAULT_NONE;
+}
+
+static enum h1_fault parse_request(struct h1_reader *r, struct span head)
+{
+	struct h1_state *s = state_of(r);
+	struct request *q = r->request;
+	struct witness w = { .base = head.at };
+	struct h1_parse parse;
+	struct span url;
+	enum h1_fault fault;
+
+	*q = (struct request){ 0 };
+	h1_parse_init(&parse, head);
+	fault = h1_parse_request_line(&parse, q);
+	if (fault)
+		return fault;
+	url = q->target;
+	if (s->scan.lines > r->limits->max_fields + 2)
+		return H1_FAULT_TOO_MANY_FIELDS;
+	if (!fields_init(&q->fields, r->arena, s->scan.lines + SPARE_FIELDS))
+		return H1_FAULT_NO_MEMORY;
+	fault = h1_parse_fields(&parse, &q->fields);
+	if (!fault)
+		fault = h1_rules_request(q, &parse.framing, r->limits, r->arena);
+	if (fault)
+		return fault;
+	struct opinion ours = { parse.digest, q->content_length, q->framing == BODY_STREAM, q->framing == BODY_LENGTH, q->minor,
+		q->framing == BODY_NONE || (q->framing == BODY_LENGTH && q->content_length == 0) };
+	if (q->method == METHOD_OTHER) {
+		if (!feed(s, &w, SPAN("POST")))
+			return H1_FAULT_DISAGREEMENT;
+		head = span_from(head, q->method_text.len);
+	}
+	if (!feed_section(s, &w, head) || !agrees(&w, &ours) || w.at_head.method != llhttp_methods[q->method] ||
+	    w.target.at != url.at || w.target.len != url.len)
+		return H1_FAULT_DISAGREEMENT;
+	s->chunk.left = q->framing == BODY_LENGTH ? q->content_length : 0;
+	s->phase = ours.over ? AT_END : q->framing == BODY_LENGTH ? IN_LENGTH : IN_CHUNKS;
+	return H1_FAULT_NONE;
+}
+
+static enum h1_fault parse_reply(struct h1_reader *r, struct span head)
+{
+	struct h1_state *s = state_of(r);
+	struct reply *q = r->reply;
+	struct witness w = { .base = head.at };
+	struct h1_parse parse;
+	enum h1_fault fault;
+
+	*q = (struct reply){ 0 };
+	h1_parse_init(&parse, head);
+	fault = h1_parse_status_line(&parse, q);
+	if (fault)
+		return fault;
+	if (s->scan.lines > r->limits->max_fields + 2)
+		return H1_FAULT_TOO_MANY_FIELDS;
+	if (!fields_init(&q->fields, r->arena, s->scan.lines + SPARE_FIELDS))
+		return H1_FAULT_NO_MEMORY;
+	fault = h1_parse_fields(&parse, &q->fields);
+	if (!fault)
+		fault = h1_rules_reply(q, &parse.framing, r->asked, r->asked_upgrade);
+	if (fault)
+		return fault;
+	struct opinion ours = { parse.digest, q->content_length, parse.framing.codings > 0, q->has_length, q->minor,
+		q->framing == BODY_NONE || (q->framing == BODY_LENGTH && q->content_length == 0) };
+	w.no_body = q->framing == BODY_NONE;
+	if (!feed_section(s, &w, head) || !agrees(&w, &ours) || w.at_head.status_code != q->status)
+		return H1_FAULT_DISAGREEMENT;
+	s->chunk.left = q->framing == BODY_LENGTH ? q->content_length : 0;
+	s->phase = ours.over ? AT_END : q->framing == BODY_LENGTH ? IN_LENGTH : q->chunked ? IN_CHUNKS : IN_UNTIL_CLOSE;
+	return H1_FAULT_NONE;
+}
+
+static enum h1_step read_head(struct h1_reader *r, struct span *in)
+{
+	struct h1_state *s = state_of(r);
+	enum h1_fault fault = r->fault;
+	struct span piece, head;
+
+	if (!fault && !s->scan.done)
+		fault = look(r, *in);
+	if (fault)
+		return ruin(r, fault);
+	piece = span_between(in->at + s->lead_ahead, in->at + s->ahead);
+	*in = span_from(*in, s->ahead);
+	s->ahead = s->lead_ahead = 0;
+	if (!s->scan.done)
+		return piece.len == 0 || gather(r, piece) ? H1_MORE : ruin(r, H1_FAULT_NO_MEMORY);
+	head = collect(r, piece);
+	if (!head.at)
+		return ruin(r, H1_FAULT_NO_MEMORY);
+	fault = s->requests ? parse_request(r, head) : parse_reply(r, head);
+	return fault ? ruin(r, fault) : H1_HEAD;
+}
+
+static enum h1_step read_length(struct h1_reader *r, struct span *in, struct span *data)
+{
+	struct h1_state *s = state_of(r);
+
+	if (in->len == 0)
+		return H1_MORE;
+	*data = span_first(*in, s->chunk.left);
+	*in = span_from(*in, data->len);
+	s->chunk.left -= data->len;
+	if (s->chunk.left == 0)
+		s->phase = AT_END;
+	return feed_body(s, *data, data->len, s->chunk.left == 0) ? H1_DATA : ruin(r, H1_FAULT_DISAGREEMENT);
+}
+
+static enum h1_step read_until_close(struct h1_reader *r, struct span *in, struct span *data)
+{
+	if (in->len == 0)
+		return H1_MORE;
+	*data = *in;
+	*in = span_from(*in, in->len);
+	return feed_body(state_of(r), *data, data->len, false) ? H1_DATA : ruin(r, H1_FAULT_DISAGREEMENT);
+}
+
+static enum h1_step parse_trailers(struct h1_reader *r, struct span section)
+{
+	struct h1_state *s = state_of(r);
+	struct witness w = { .base = section.at };
+	struct h1_parse parse;
+
+	h1_parse_init(&parse, section);
+	if (section.len > 2) {
+		if (s->scan.lines > r->limits->max_fields + 1)
+			return ruin(r, H1_FAULT_TRAILER);
+		if (!fields_init(&r->trailers, r->arena, s->scan.lines))
+			return ruin(r, H1_FAULT_NO_MEMORY);
+	}
+	if (h1_parse_fields(&parse, &r->trailers) || h1_is_forbidden_trailer(&r->trailers, &parse.framing))
+		return ruin(r, H1_FAULT_TRAILER);
+	if (!feed_section(s, &w, section) || w.ends != 1 || w.heads != 0 || w.digest != parse.digest)
+		return ruin(r, H1_FAULT_DISAGREEMENT);
+	s->phase = AT_END;
+	return H1_END;
+}
+
+static enum h1_step read_trailers(struct h1_reader *r, struct span *in)
+{
+	struct h1_state *s = state_of(r);
+	struct h1_bounds bounds = { H1_TRAILERS, section_limit(r), 0 };
+	struct span section;
+	size_t used;
+
+	if (h1_scan_piece(&s->scan, &bounds, *in, &used))
+		return ruin(r, H1_FAULT_TRAILER);
+	section = span_first(*in, used);
+	*in = span_from(*in, used);
+	if (!s->scan.done)
+		return used == 0 || gather(r, section) ? H1_MORE : ruin(r, H1_FAULT_NO_MEMORY);
+	if (r->held || used > 2) {            /* else there are none: nothing to keep */
+		section = collect(r, section);
+		if (!section.at)
+			return ruin(r, H1_FAULT_NO_MEMORY);
+	}
+	return parse_trailers(r, section);
+}
+
+static enum h1_step read_chunks(struct h1_reader *r, struct span *in, struct span *data)
+{
+	struct h1_state *s = state_of(r);
+	struct witness w = { .base = in->at, .chunk = UINT64_MAX };
+	const char *from = in->at;
+	bool in_data = s->chunk.left && h1_chunk_in_data(&s->chunk);
+	enum h1_chunk_step step = h1_chunk_line(&s->chunk, in);
+	struct span run = SPAN_NONE;
+
+	if (step == H1_CHUNK_BAD)
+		return ruin(r, H1_FAULT_CHUNK);
+	if (!feed(s, &w, span_between(from, in->at)) || w.data || w.ends || (step != H1_CHUNK_MORE && !in_data && w.chunk != s->chunk.left))
+		return ruin(r, H1_FAULT_DISAGREEMENT);
+	if (step == H1_CHUNK_LAST) {
+		s->scan = (struct h1_scan){ 0 };
+		s->phase = IN_TRAILERS;
+		return read_trailers(r, in);
+	}
+	if (step == H1_CHUNK_MORE || in->len == 0)
+		return H1_MORE;
+	run = span_first(*in, s->chunk.left);
+	*in = span_from(*in, run.len);
+	h1_chunk_took(&s->chunk, run.len);
+	*data = run;
+	return feed_body(s, run, run.len, false) ? H1_DATA : ruin(r, H1_FAULT_DISAGREEMENT);
+}
+
+enum h1_step h1_read(struct h1_reader *r, struct span *in, struct span *data)
+{
+	switch (state_of(r)->phase) {
+	case IN_HEAD:        return read_head(r, in);
+	case IN_LENGTH:      return read_length(r, in, data);
+	case IN_UNTIL_CLOSE: return read_until_close(r, in, data);
+	case IN_CHUNKS:      return read_chunks(r, in, data);
+	case IN_TRAILERS:    return read_trailers(r, in);
+	case AT_END:         return H1_END;
+	case IN_TUNNEL:
+		*data = *in;
+		*in = span_from(*in, in->len);
+		return data->len ? H1_DATA : H1_MORE;
+	default:             return H1_BAD;
+	}
+}
+
+/* ── life ── */
+
+void h1_reader_init(struct h1_reader *r, bool reads_requests, const struct h1_limits *limits, struct chunk_pool *pool)
+{
+	*r = (struct h1_reader){ .limits = limits, .pool = pool };
+	state_of(r)->requests = reads_requests;
+	llhttp_init(&state_of(r)->parser, reads_requests ? HTTP_REQUEST : HTTP_RESPONSE, &settings);
+}
+
+void h1_reader_fini(struct h1_reader *r)
+{
+	chunk_unref(r->held);
+	r->held = NULL;
+}
+
+void h1_reader_next(struct h1_reader *r)
+{
+	struct h1_state *s = state_of(r);
+
+	must(s->phase == AT_END);
+	s->scan = (struct h1_scan){ 0 };
+	s->chunk = (struct h1_chunk){ 0 };
+	s->ahead = s->lead_ahead = s->lead = 0;
+	s->phase = IN_HEAD;
+	llhttp_reset(&s->parser);
+	r->trailers = (struct fields){ 0 };
+	r->head_begun = false;
+}
+
+bool h1_reader_head_ready(struct h1_reader *r, struct span in)
+{
+	struct h1_state *s = state_of(r);
+
+	if (s->phase != IN_HEAD)
+		return s->phase == IN_RUINS;
+	return r->fault || s->scan.done || look(r, in) || s->scan.done;
+}
+
+enum h1_step h1_read_eof(struct h1_reader *r)
+{
+	struct h1_state *s = state_of(r);
+	struct witness w = { 0 };
+
+	switch (s->phase) {
+	case IN_HEAD:
+		return s->scan.seen == 0 && !r->fault ? H1_MORE : ruin(r, r->fault ? r->fault : H1_FAULT_EARLY_CLOSE);
+	case IN_UNTIL_CLOSE:
+		s->parser.data = &w;
+		if (llhttp_finish(&s->parser) != HPE_OK || w.ends != 1)
+			return ruin(r, H1_FAULT_DISAGREEMENT);
+		s->phase = AT_END;
+		return H1_END;
+	case AT_END:    return H1_MORE;
+	case IN_TUNNEL: return H1_END;
+	case IN_RUINS:  return H1_BAD;
+	default:        return ruin(r, H1_FAULT_EARLY_CLOSE);
+	}
+}
+
+void h1_reader_tunnel(struct h1_reader *r)
+{
+	struct h1_state *s = state_of(r);
+
+	must(s->phase == AT_END || (s->phase == IN_HEAD && !r->held));
+	s->phase = IN_TUNNEL;
+}
+
+size_t h1_reader_held(const struct h1_reader *r)
+{
+	return r->held ? r->held->used : 0;
+}

@@ -1,0 +1,103 @@
+/* trace.c - who this request is: its id (UUIDv7) and its place in a trace (W3C Trace Context level 2).
+ *
+ * Invariants: request_id is of safe characters whoever made it; trace_id and parent_id are lower-case hex and not all zero. An
+ * invalid traceparent is as good as none: a new trace begins (and forward.c drops tracestate).
+ */
+#include "http/forward.h"
+
+#include "bytes.h"
+
+static char *put_hex(char *to, uint64_t value, unsigned digits)
+{
+	while (digits--)
+		*to++ = "0123456789abcdef"[value >> digits * 4 & 15];
+	return to;
+}
+
+void uuid7_write(char *out, struct rand *rand, uint64_t wall_ms)
+{
+	uint64_t high = rand_next(rand), low = rand_next(rand);
+
+	out = put_hex(out, wall_ms >> 16, 8);
+	*out++ = '-';
+	out = put_hex(out, wall_ms & 0xffff, 4);
+	*out++ = '-';
+	out = put_hex(out, 0x7000 | (high & 0x0fff), 4);
+	*out++ = '-';
+	out = put_hex(out, 0x8000 | (high >> 16 & 0x3fff), 4);
+	*out++ = '-';
+	put_hex(out, low, 12);
+}
+
+static bool request_id_is_fine(struct span id)
+{
+	if (id.len == 0 || id.len > 128)
+		return false;
+	for (size_t i = 0; i < id.len; i++)
+		if (!byte_is(id.at[i], BYTE_UNRESERVED) || id.at[i] == '~')
+			return false;
+	return true;
+}
+
+/* Lower-case hex that is not all zero. */
+static bool hex_id(struct span id)
+{
+	bool zero = true;
+
+	for (size_t i = 0; i < id.len; i++) {
+		char c = id.at[i];
+
+		if (!char_is_digit(c) && (c < 'a' || c > 'f'))
+			return false;
+		zero = zero && c == '0';
+	}
+	return !zero;
+}
+
+/* "00-" 32 hex "-" 16 hex "-" 2 hex, in one field and nothing behind it. */
+static bool continue_trace(struct trace *t, const struct fields *fields)
+{
+	const struct field *first = fields_find(fields, FIELD_TRACEPARENT);
+	struct span v;
+	uint64_t flags;
+
+	if (!first)
+		return false;
+	for (const struct field *f = first + 1; f < fields->at + fields->count; f++)
+		if (f->id == FIELD_TRACEPARENT)
+			return false;
+	v = first->value;
+	if (v.len != 55 || memcmp(v.at, "00-", 3) != 0 || v.at[35] != '-' || v.at[52] != '-')
+		return false;
+	if (!hex_id(span_first(span_from(v, 3), 32)) || !hex_id(span_first(span_from(v, 36), 16)))
+		return false;
+	for (int i = 53; i < 55; i++)
+		if (!char_is_digit(v.at[i]) && (v.at[i] < 'a' || v.at[i] > 'f'))
+			return false;
+	if (!span_hex_to_u64(span_from(v, 53), 255, &flags))
+		return false;
+	memcpy(t->trace_id, v.at + 3, 32);
+	memcpy(t->caller_id, v.at + 36, 16);
+	t->sampled = flags & 1;
+	return true;
+}
+
+void trace_begin(struct trace *t, const struct request *r, struct rand *rand, uint64_t wall_ms)
+{
+	const struct field *id = fields_find(&r->fields, FIELD_X_REQUEST_ID);
+
+	if (id && request_id_is_fine(id->value)) {
+		memcpy(t->request_id, id->value.at, id->value.len);
+		t->request_id_len = (unsigned)id->value.len;
+	} else {
+		uuid7_write(t->request_id, rand, wall_ms);
+		t->request_id_len = 36;
+	}
+	t->continued = fields_have(&r->fields, FIELD_TRACEPARENT) && continue_trace(t, &r->fields);
+	if (!t->continued) {
+		put_hex(put_hex(t->trace_id, rand_next(rand), 16), rand_next(rand) | 1, 16);
+		memset(t->caller_id, '0', sizeof t->caller_id);
+		t->sampled = false;
+	}
+	put_hex(t->parent_id, rand_next(rand) | 1, 16);
+}
