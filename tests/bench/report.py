@@ -157,8 +157,9 @@ class Report:
             for i, (name, n) in enumerate(found.items()):
                 ratio = "–" if n["ratio"] is None else "best" if n["best"] else "%.2f" % n["ratio"]
                 half = "%s–%s" % tuple(map(number, n["quartiles"]))
-                rows.append([case if i == 0 else "", name, number(n["cpu_us"]), half, ratio, "%.2f" % (n["p50_us"] / 1000), "%.2f" % (n["p99_us"] / 1000), number(n["syscalls"]),
-                             "%.0f" % n["rate"], "%.0f %%" % (100 * n["busy"])])
+                rows.append([case if i == 0 else "", name, number(n["cpu_us"]), half, ratio,
+                             "%.2f" % (n["p50_us"] / 1000), "%.2f" % (n["p99_us"] / 1000), number(n["syscalls"]), "%.0f" % n["rate"],
+                             "%.0f %%" % (100 * n["busy"])])
         return rows
 
     def kind_rows(self):
