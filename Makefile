@@ -92,8 +92,14 @@ $B/fuzz/%: $B/tests/fuzz/%.o $(RIG_OBJ) $B/libcore.a
 
 unit: $(UNIT_BIN)                       ## run the unit tests of this VARIANT
 	$Qset -e; for t in $(UNIT_BIN); do CMOCKA_MESSAGE_OUTPUT=STDOUT $$t > $$t.log 2>&1 || { cat $$t.log; exit 1; }; done; echo "unit tests: $(words $(UNIT_BIN)) files passed"
+bench: build/release/bench/origin build/release/bench/load ## measure beside nginx and haproxy (ARGS=--quick for a first look)
+	$Q$(MAKE) VARIANT=release all
+	$Q$(PYTHON) tests/bench/bench.py $(ARGS)
+build/release/bench/%: tests/bench/%.c tests/bench/wire.h tests/bench/latency.h
+	@mkdir -p $(@D); echo "  CC   $<"
+	$Q$(CC) $(COMMON) -O3 $(CFLAGS) -o $@ $<
 clean:                                  ## remove everything built
 	$Qrm -rf build
 help:                                   ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-.PHONY: all unit clean help
+.PHONY: all unit bench clean help
