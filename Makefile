@@ -8,7 +8,7 @@ CC       := $(if $(filter fuzz,$(VARIANT)),clang,$(if $(filter default,$(origin 
 PYTHON   ?= /usr/bin/python3
 Q        := $(if $(V),,@)
 MAKEFLAGS += --no-print-directory
-ifeq ($(filter -j%,$(MAKEFLAGS)),)
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc)
 endif
 .DEFAULT_GOAL := all

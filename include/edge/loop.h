@@ -45,6 +45,7 @@ struct loop {
 bool loop_init(struct loop *, unsigned index, uint64_t seed);
 void loop_fini(struct loop *);
 void loop_run(struct loop *);             /* until loop_stop */
+void loop_bury(struct loop *);            /* frees what was closed; for tearing down while the loop does not run */
 void loop_stop(struct loop *);            /* own thread only; others send a message */
 bool loop_watch(struct loop *, struct watch *, int fd, uint32_t events);
 void loop_unwatch(struct loop *, struct watch *);

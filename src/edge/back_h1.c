@@ -130,6 +130,7 @@ static void go_idle(struct back *b)
 {
 	struct call *next = NULL;
 	b->served++;
+	h1_reader_next(&b->reader);
 	b->state = BACK_IDLE;
 	b->since_us = now_of(b);
 	if (!list_empty(&b->pool->waiting))
@@ -219,7 +220,6 @@ static void begin_call(struct back *b, struct call *call)
 	b->reused = b->served > 0;
 	b->got_bytes = b->head_read = b->request_ended = b->reply_ended = b->keep = b->tunnel = false;
 	b->unpaid = 0;
-	h1_reader_next(&b->reader);
 	b->reader.arena = &call->ex->arena;
 	b->reader.reply = &call->ex->reply;
 	stream_want_input(&b->stream, true);

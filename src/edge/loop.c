@@ -129,6 +129,13 @@ static void run_chores(struct list *list)
 	}
 }
 
+void loop_bury(struct loop *loop)
+{
+	exchanges_run(&loop->worker);
+	while (!list_empty(&loop->dead))
+		run_chores(&loop->dead);
+}
+
 static int sleep_ms(const struct loop *loop)
 {
 	if (!list_empty(&loop->again) || loop->worker.ready_count || loop->stop)
