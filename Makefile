@@ -7,7 +7,10 @@ B        := build/$(VARIANT)
 CC       := $(if $(filter fuzz,$(VARIANT)),clang,$(if $(filter default,$(origin CC)),gcc,$(CC)))
 PYTHON   ?= /usr/bin/python3
 Q        := $(if $(V),,@)
-MAKEFLAGS += --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+MAKEFLAGS += --no-print-directory
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc)
+endif
 .DEFAULT_GOAL := all
 
 # ── packages (Debian's names; elsewhere `make packages` names them and stops) ──

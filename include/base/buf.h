@@ -69,6 +69,10 @@ void   buf_fini(struct buf *);            /* = buf_clear; the buf may be used ag
 void   buf_clear(struct buf *);
 /* Keeps the slice at the end of the queue. false: over the limit or out of memory, and nothing was kept. */
 bool   buf_keep(struct buf *, struct slice) __attribute__((warn_unused_result));
+/* Room for n bytes in one run at the end of the queue, to write into directly; buf_grew says how many (1..n) were written, and
+ * nothing else may be asked of the buf in between. NULL: over the limit, larger than CHUNK_BODY, or out of memory. */
+char  *buf_room(struct buf *, size_t n) __attribute__((warn_unused_result));
+void   buf_grew(struct buf *, size_t n);
 /* Drops n bytes (n <= len) from the front. */
 void   buf_drop(struct buf *, size_t n);
 /* Moves everything to the end of `to` (same pool). false: over its limit, nothing was moved. */

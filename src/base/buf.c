@@ -248,6 +248,30 @@ bool buf_keep(struct buf *b, struct slice s)
 	return true;
 }
 
+char *buf_room(struct buf *b, size_t n)
+{
+	if (n > b->max - b->len || n > CHUNK_BODY)
+		return NULL;
+	if (!tail_takes(b, n)) {
+		struct chunk *c = chunk_new(b->pool, n <= CHUNK_SMALL ? CHUNK_SMALL : n <= CHUNK_HEAD ? CHUNK_HEAD : CHUNK_BODY);
+		struct buf_piece *piece = c ? piece_new(b->pool, (struct slice){ c, c->data, 0 }) : NULL;
+		if (!piece) {
+			chunk_unref(c);
+			return NULL;
+		}
+		link_pieces(b, piece, piece, 0);
+	}
+	return b->last->slice.chunk->data + b->last->slice.chunk->used;
+}
+
+void buf_grew(struct buf *b, size_t n)
+{
+	must(n > 0);
+	b->last->slice.chunk->used += (unsigned)n;
+	b->last->slice.len += n;
+	b->len += n;
+}
+
 void buf_drop(struct buf *b, size_t n)
 {
 	must(n <= b->len);

@@ -1,0 +1,15 @@
+/* front_h1.h - one HTTP/1 client connection (implements client_ops). */
+#ifndef EDGE_FRONT_H1_H
+#define EDGE_FRONT_H1_H
+
+#include "edge/listen.h"
+
+/* Takes over the accepted descriptor and a place in the gate; on failure gives both back. */
+void front_h1_open(struct listener *, int fd, const struct sockaddr *peer);
+/* Drain: idle connections are closed within `spread_us` (at random, so that clients do not come back all at once); the others
+ * with their next answer. */
+void front_h1_drain(struct doorstep *, uint64_t spread_us);
+/* The end of patience: everything that is still open is cut. */
+void front_h1_close_all(struct doorstep *);
+
+#endif

@@ -1,0 +1,66 @@
+/* listen.h - listening sockets, and who may come in.
+ *
+ * A gate is process-wide: it counts connections, in all and per client address, over all workers. A doorstep is a worker's: what all
+ * connections that it accepts have in common. Sockets are opened by the control thread before there are workers, one per worker with
+ * SO_REUSEPORT (unix sockets: one for all), so that a supervisor can hold them.
+ */
+#ifndef EDGE_LISTEN_H
+#define EDGE_LISTEN_H
+
+#include <sys/socket.h>
+
+#include "conf/conf.h"
+#include "core/route.h"
+#include "edge/loop.h"
+#include "http/h1_read.h"
+
+#define REFUSED_CAUSES(X) X(max_connections) X(per_ip) X(descriptors) X(memory)
+enum refused_cause {
+#define X(word) REFUSED_##word,
+	REFUSED_CAUSES(X)
+#undef X
+	REFUSED_CAUSE_COUNT
+};
+
+struct gate;                              /* process-wide, thread-safe */
+struct gate *gate_new(uint64_t max, uint64_t max_per_ip);
+void gate_free(struct gate *);
+bool gate_enter(struct gate *, const struct sockaddr *, enum refused_cause *);
+void gate_leave(struct gate *, const struct sockaddr *);
+uint64_t gate_count(const struct gate *);
+
+struct trust;                             /* trusted_proxies: addresses and networks; immutable */
+struct trust *trust_new(const struct conf_texts *);       /* NULL: out of memory, or not an address (conf has checked) */
+void trust_free(struct trust *);
+bool trust_has(const struct trust *, const struct sockaddr *);
+
+struct doorstep {
+	struct loop              *loop;
+	struct router            *router;     /* of new exchanges; replaced whole on reload */
+	const struct conf_client *limits;
+	struct h1_limits          h1;
+	struct gate              *gate;
+	const struct trust       *trust;
+	struct list               fronts;     /* all client connections of this worker */
+	unsigned                  front_count;
+};
+
+struct listener {
+	struct watch     watch;
+	struct doorstep *step;
+	struct span      address;             /* as configured: label of metrics */
+	unsigned         port;
+	bool             open, paused;
+	struct timer     resume;
+	int              reserve;             /* one descriptor kept to be able to refuse politely when they run out */
+	uint64_t         accepted, refused[REFUSED_CAUSE_COUNT];
+};
+
+/* Opens and binds (not yet listening for anybody to see: listen() is part of it, so errors are known before anything runs).
+ * reuseport: several sockets share the address. Returns the fd, or -1 with *why an errno-like text. */
+int  listen_open(struct span address, bool reuseport, char why[128]);
+unsigned listen_port(int fd);             /* 0 for unix sockets */
+bool listener_start(struct listener *, struct doorstep *, int fd, struct span address);
+void listener_stop(struct listener *);    /* accepts nothing more and closes the socket */
+
+#endif

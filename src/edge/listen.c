@@ -1,0 +1,221 @@
+/* listen.c - listening sockets: open, accept in batches, refuse politely when full, never spin when descriptors run out. */
+#include "edge/listen.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "edge/front_h1.h"
+#include "http/message.h"
+
+enum { BACKLOG = 4096, ACCEPTS_PER_TURN = 64, PAUSE_US = 50000 };
+
+static const char full[] = "HTTP/1.1 503 Service Unavailable\r\nserver: outrigger\r\ncontent-length: 0\r\nretry-after: 1\r\n"
+	"proxy-status: outrigger; error=connection_limit_reached; details=\"max_connections\"\r\nconnection: close\r\n\r\n";
+
+/* ── opening ── */
+
+struct place { struct sockaddr_storage at; socklen_t len; };
+
+static bool unix_place(struct span path, struct place *out)
+{
+	struct sockaddr_un *un = (struct sockaddr_un *)&out->at;
+	if (path.len == 0 || path.len >= sizeof(un->sun_path))
+		return false;
+	un->sun_family = AF_UNIX;
+	memcpy(un->sun_path, path.at, path.len);
+	out->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path.len + 1);
+	return true;
+}
+
+static bool inet_place(struct span address, struct place *out)
+{
+	struct span host, port;
+	char text[INET6_ADDRSTRLEN];
+	uint64_t number;
+
+	if (!authority_split(address, &host, &port) || !port.at || !span_to_u64(port, 65535, &number) || host.len >= sizeof(text))
+		return false;
+	if (host.len > 1 && host.at[0] == '[')
+		host = (struct span){ host.at + 1, host.len - 2 };
+	memcpy(text, host.at, host.len);
+	text[host.len] = '\0';
+	struct sockaddr_in *v4 = (struct sockaddr_in *)&out->at;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&out->at;
+	if (host.len == 0 || span_eq(host, SPAN("*")) || inet_pton(AF_INET6, text, &v6->sin6_addr) == 1) {
+		v6->sin6_family = AF_INET6;       /* ":8080" is every address, v4 included */
+		v6->sin6_port = htons((uint16_t)number);
+		out->len = sizeof(*v6);
+		return true;
+	}
+	if (span_eq(host, SPAN("localhost")))
+		memcpy(text, "127.0.0.1", 10);
+	v4->sin_family = AF_INET;
+	v4->sin_port = htons((uint16_t)number);
+	out->len = sizeof(*v4);
+	return inet_pton(AF_INET, text, &v4->sin_addr) == 1;
+}
+
+/* A socket file that nobody listens on any more is left over from a process that was killed. */
+static void remove_dead_socket(const struct place *p)
+{
+	const struct sockaddr_un *un = (const struct sockaddr_un *)&p->at;
+	struct stat st;
+	if (stat(un->sun_path, &st) != 0 || !S_ISSOCK(st.st_mode))
+		return;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	if (connect(fd, (const struct sockaddr *)&p->at, p->len) != 0 && errno == ECONNREFUSED)
+		unlink(un->sun_path);
+	close(fd);
+}
+
+int listen_open(struct span address, bool reuseport, char why[128])
+{
+	struct place p = { .len = 0 };
+	int one = 1, zero = 0;
+	bool on_path = span_starts(address, SPAN("unix:"));
+
+	if (!(on_path ? unix_place(span_from(address, 5), &p) : inet_place(address, &p))) {
+		snprintf(why, 128, "not an address: write 0.0.0.0:8080, [::]:8080, :8080 or unix:/path");
+		return -1;
+	}
+	int fd = socket(p.at.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0) {
+		snprintf(why, 128, "%s", strerror(errno));
+		return -1;
+	}
+	if (on_path)
+		remove_dead_socket(&p);
+	else {
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+		if (reuseport)
+			setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));      /* inherited by what is accepted */
+		if (p.at.ss_family == AF_INET6)
+			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
+	}
+	if (bind(fd, (struct sockaddr *)&p.at, p.len) != 0 || listen(fd, BACKLOG) != 0) {
+		snprintf(why, 128, "%s", errno == EADDRINUSE ? "the address is in use by another process" : strerror(errno));
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+unsigned listen_port(int fd)
+{
+	struct sockaddr_storage at;
+	socklen_t len = sizeof(at);
+	if (getsockname(fd, (struct sockaddr *)&at, &len) != 0)
+		return 0;
+	if (at.ss_family == AF_INET)
+		return ntohs(((struct sockaddr_in *)&at)->sin_port);
+	return at.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&at)->sin6_port) : 0;
+}
+
+/* ── accepting ── */
+
+static void resume(struct timer *t);
+
+static void pause_accepting(struct listener *l)
+{
+	if (l->paused)
+		return;
+	l->paused = true;
+	loop_unwatch(l->step->loop, &l->watch);
+	worker_arm(&l->step->loop->worker, &l->resume, PAUSE_US, resume);
+}
+
+static void listener_ready(struct watch *, uint32_t);
+
+static bool watch_listener(struct listener *l, int fd)
+{
+	l->watch.ready = listener_ready;
+	return loop_watch(l->step->loop, &l->watch, fd, EPOLLIN | EPOLLEXCLUSIVE);
+}
+
+static void resume(struct timer *t)
+{
+	struct listener *l = container_of(t, struct listener, resume);
+	l->paused = false;
+	if (l->open && !watch_listener(l, l->watch.fd))
+		pause_accepting(l);
+}
+
+static void refuse(struct listener *l, int fd, enum refused_cause why)
+{
+	counter_add(&l->refused[why], 1);
+	ssize_t sent = send(fd, full, sizeof(full) - 1, MSG_NOSIGNAL);   /* into an empty socket buffer: it fits, or the client is gone */
+	(void)sent;
+	shutdown(fd, SHUT_WR);
+	close(fd);
+}
+
+/* Out of descriptors: free the reserve, accept one, say so, take the reserve back. Then wait a little, so as not to spin. */
+static void out_of_descriptors(struct listener *l)
+{
+	if (l->reserve >= 0) {
+		close(l->reserve);
+		int fd = accept4(l->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0)
+			refuse(l, fd, REFUSED_descriptors);
+		l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	}
+	pause_accepting(l);
+}
+
+static void listener_ready(struct watch *w, uint32_t events)
+{
+	struct listener *l = container_of(w, struct listener, watch);
+	(void)events;
+	for (int i = 0; i < ACCEPTS_PER_TURN && l->open && !l->paused; i++) {
+		struct sockaddr_storage peer = { .ss_family = AF_UNIX };
+		socklen_t len = sizeof(peer);
+		enum refused_cause why;
+		int fd = accept4(w->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0) {
+			if (errno == EMFILE || errno == ENFILE)
+				out_of_descriptors(l);
+			else if (errno == ENOBUFS || errno == ENOMEM)
+				pause_accepting(l);
+			else if (errno == ECONNABORTED || errno == EINTR || errno == EPROTO)
+				continue;
+			return;
+		}
+		if (!gate_enter(l->step->gate, (struct sockaddr *)&peer, &why)) {
+			refuse(l, fd, why);
+			continue;
+		}
+		counter_add(&l->accepted, 1);
+		front_h1_open(l, fd, (struct sockaddr *)&peer);
+	}
+}
+
+bool listener_start(struct listener *l, struct doorstep *step, int fd, struct span address)
+{
+	*l = (struct listener){ .step = step, .address = address, .open = true };
+	l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	l->port = listen_port(fd);
+	return watch_listener(l, fd);
+}
+
+void listener_stop(struct listener *l)
+{
+	if (!l->open)
+		return;
+	l->open = false;
+	worker_disarm(&l->step->loop->worker, &l->resume);
+	close(l->watch.fd);
+	if (l->reserve >= 0)
+		close(l->reserve);
+}

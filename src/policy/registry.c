@@ -1,0 +1,35 @@
+/* registry.c - the order of the doors, outermost first, with the reason for each neighbour pair. */
+#include "policy/registry.h"
+
+static const struct policy_type *const types[] = {
+	&fallback_policy,   /* before deadline: also a request that ran out of time may get the substitute                         */
+	&deadline_policy,   /* before all that waits: queueing, back-off and tries are paid from one budget                        */
+	&respond_policy,    /* before fault: a maintenance page needs no chaos, and no upstream                                    */
+	&fault_policy,      /* before retry: an injected abort must reach the client, not be repaired by our own retry             */
+	&retry_policy,      /* before what belongs to one try: each try takes and gives back its own, none is held during back-off */
+	&per_try_policy,    /* before outlier: running out of one try's time is that endpoint's fault, and judged as such          */
+	&outlier_policy,    /* before balance: it judges the endpoint that balance has picked                                      */
+	&balance_policy,    /* innermost: the choice is made as late as possible                                                   */
+};
+enum { TYPES = sizeof(types) / sizeof(*types) };
+
+const struct policy_type *const *policy_types(unsigned *count)
+{
+	*count = TYPES;
+	return types;
+}
+
+const struct conf_block *policy_blocks(unsigned *count)
+{
+	static struct conf_block blocks[TYPES];   /* the same bytes whenever it is filled */
+	unsigned n = 0;
+	for (unsigned i = 0; i < TYPES; i++) {
+		bool seen = types[i]->block == NULL;
+		for (unsigned k = 0; k < i; k++)
+			seen |= types[k]->block == types[i]->block;
+		if (!seen)
+			blocks[n++] = *types[i]->block;
+	}
+	*count = n;
+	return blocks;
+}
