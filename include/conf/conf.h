@@ -39,6 +39,9 @@ struct conf_upstream {
 	struct conf_pool pool;
 	struct conf_health health_check;
 	bool required;
+	void **settings;                                               /* [block index]: merged over defaults and this upstream */
+	bool  *present;                                                /* [block index]                      */
+	bool   anonymous;                                              /* made for a route whose upstream is a URL */
 	unsigned index;                                                /* position in conf.upstreams         */
 	unsigned line;
 };
@@ -49,6 +52,7 @@ struct conf_route {
 	struct span path;                                              /* as written: "/prefix", "=/exact", "~regex" */
 	struct conf_map headers;                                       /* all must be equal                  */
 	struct conf_upstream *upstream;                                /* NULL: `respond` answers            */
+	struct span to;                                                /* upstream: as written, a name or a URL */
 	struct span rewrite_prefix;                                    /* .at NULL: none                     */
 	struct conf_map request_set, reply_set; struct conf_texts request_remove, reply_remove;
 	uint64_t max_request_body;                                     /* client.max_request_body, or the route's own */
@@ -56,6 +60,8 @@ struct conf_route {
 	bool  *present;                                                /* [block index]                      */
 	unsigned index, line;
 };
+
+struct conf_origins;                       /* private: where each value came from */
 
 enum conf_access_to { CONF_LOG_OFF, CONF_LOG_STDOUT, CONF_LOG_STDERR, CONF_LOG_FILE };
 struct conf_access_log { enum conf_access_to to; struct span file; unsigned format; double sample; struct conf_texts skip_paths; };
@@ -87,9 +93,12 @@ struct conf {
 /* What to read. Later sources override earlier ones key by key: file, then --listen/--to, then --set. */
 struct conf_source {
 	const char *file;                      /* path, "-" for standard input, NULL: none */
+	struct span text;                      /* .at not NULL: this is what `file` holds; nothing is opened */
 	const char *listen, *to;               /* --listen, --to                           */
 	const char *const *sets; unsigned set_count;       /* "retry.max_retries=2", "listen=:80" */
 	const struct conf_block *blocks; unsigned block_count;
+	/* Is this regular expression (a route's path without the ~) a good one? `why` gets the words. NULL: not checked here. */
+	bool (*regex_ok)(struct span pattern, struct text *why);
 };
 
 struct conf_report {                       /* what was wrong, ready to print */

@@ -33,6 +33,7 @@ enum conf_type {
 	CONF_T_LIST,      /* a list (or just one) of mappings     struct conf_list of item_size structs; a plain
 	                     string stands for {<first key>: string}                                           */
 	CONF_T_CUSTOM,    /* `read` turns the text of a scalar (or of each list element) into the value        */
+	/* Presets are written as in the file. Those of TEXTS and CUSTOM may be lists: "[GET, HEAD]"; MAP, BLOCK and LIST have none. */
 };
 
 struct conf_rate  { uint64_t count, per_us; };
@@ -48,9 +49,16 @@ enum conf_flag {
 	CONF_LATER     = 8,   /* known, but not in this version: refused as such            */
 };
 
-struct conf_reading;      /* where `read` reports errors: conf_complain() puts file:line:column and caret to it */
+/* Where `read` and `check` report errors. */
+struct conf_reading;
+/* An error at the value being read, with file:line:column and a caret line. `part` is the piece of the text that is wrong
+ * (the caret goes there), or SPAN_NONE for all of it. In a `check` it points at the block. */
 void conf_complain(struct conf_reading *, struct span part, const char *message, ...) __attribute__((format(printf, 3, 4)));
-struct arena *conf_arena(struct conf_reading *);
+/* In a `check`: an error at the value of that key of the block ("backoff.base" for nested ones), wherever it was written. */
+void conf_complain_key(struct conf_reading *, const char *key, const char *message, ...) __attribute__((format(printf, 3, 4)));
+/* What would be right, for the complaint just made: "write 10s (seconds) or 10ms (milliseconds)". */
+void conf_hint(struct conf_reading *, const char *hint, ...) __attribute__((format(printf, 2, 3)));
+struct arena *conf_arena(struct conf_reading *);      /* lives as long as the configuration */
 
 struct conf_key {
 	const char *name;
@@ -61,8 +69,12 @@ struct conf_key {
 	const char *const *words;              /* CONF_T_WORD: NULL-terminated, in index order                         */
 	const struct conf_key *keys;           /* CONF_T_BLOCK, CONF_T_LIST                                            */
 	size_t item_size;                      /* CONF_T_LIST, and of the struct of a CONF_T_BLOCK                     */
-	/* CONF_T_CUSTOM: called once a scalar (a list calls it once per element, index counting up; `first` is index 0).
-	 * Complains and returns false when the text is wrong. `field` points at the member. */
+	/* CONF_T_CUSTOM: called once a scalar (a list calls it once per element, index counting up; an empty list once with
+	 * text.at NULL). Index 0 begins a new value: it replaces what a less specific level left in the field, and must not
+	 * write through its pointers. Complains and returns false when the text is wrong. `field` points at the member.
+	 * The text lives as long as the configuration.
+	 * CONF_T_TEXT, TEXTS, MAP: NULL, or looks at each text after it was stored and may complain, or replace it through
+	 * `field` (struct span *; of a MAP struct conf_pair *, first with the name and index 2i, then with the value and 2i+1). */
 	bool (*read)(struct conf_reading *, void *field, struct span text, unsigned index);
 	size_t present_offset;                 /* != CONF_NO_PRESENCE: offset of a bool set true when the user wrote the key */
 	unsigned flags;
@@ -98,7 +110,9 @@ struct conf_block {
 	const struct conf_key *keys;
 	size_t size;
 	unsigned levels;                       /* enum conf_level, or-ed */
-	bool scalar_ok;                        /* `key: scalar` is short for {<first key>: scalar}; `key: off` for {enabled: false} */
+	bool scalar_ok;                        /* `key: scalar` is short for {<first key but enabled>: scalar} */
+	                                       /* `key: off` (or false) is {enabled: false} whenever the table has a bool "enabled" */
+	bool optional;                         /* does nothing unless named: then left out of the effective configuration */
 	/* Cross-checks after all levels were applied; complains through conf_complain. NULL: none. */
 	bool (*check)(struct conf_reading *, void *settings);
 	const char *help;

@@ -36,7 +36,7 @@ static bool deadline_check(struct conf_reading *r, void *settings)
 	struct span known[] = { SPAN("grpc-timeout"), SPAN("x-request-timeout-ms"), SPAN("x-envoy-expected-rq-timeout-ms") };
 	bool ok = true;
 	if (c->per_try_us && c->timeout_us && c->per_try_us > c->timeout_us) {
-		conf_complain(r, SPAN("per_try_timeout"), "'per_try_timeout' is longer than 'timeout': a try could never use it up");
+		conf_complain_key(r, "per_try_timeout", "'per_try_timeout' is longer than 'timeout': a try could never use it up");
 		ok = false;
 	}
 	for (unsigned i = 0; i < c->header.accept.count + 1; i++) {
@@ -45,7 +45,7 @@ static bool deadline_check(struct conf_reading *r, void *settings)
 		for (unsigned k = 0; k < 3; k++)
 			found |= span_eq_nocase(name, known[k]);
 		if (!found) {
-			conf_complain(r, name, "'" SPAN_FMT "' is not a deadline field; allowed: grpc-timeout, x-request-timeout-ms, "
+			conf_complain_key(r, i < c->header.accept.count ? "deadline.accept" : "deadline.emit", "'" SPAN_FMT "' is not a deadline field; allowed: grpc-timeout, x-request-timeout-ms, "
 				"x-envoy-expected-rq-timeout-ms", SPAN_ARG(name));
 			ok = false;
 		}

@@ -12,7 +12,7 @@ static const struct conf_key fallback_keys[] = {
 	CONF_END
 };
 static const struct conf_block fallback_block = {
-	.name = "fallback", .keys = fallback_keys, .size = sizeof(struct fallback_conf), .levels = CONF_EVERYWHERE,
+	.name = "fallback", .keys = fallback_keys, .size = sizeof(struct fallback_conf), .levels = CONF_EVERYWHERE, .optional = true,
 	.help = "sent instead of any 5xx, ours or the upstream's",
 };
 

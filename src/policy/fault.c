@@ -17,11 +17,11 @@ static bool fault_check(struct conf_reading *r, void *settings)
 	struct fault_conf *c = settings;
 	if (c->abort == 0 || c->abort >= 200)
 		return true;
-	conf_complain(r, SPAN("abort"), "'abort' must be 0 (no abort) or a status from 200 to 599");
+	conf_complain_key(r, "abort", "'abort' must be 0 (no abort) or a status from 200 to 599");
 	return false;
 }
 static const struct conf_block fault_block = {
-	.name = "fault", .keys = fault_keys, .size = sizeof(struct fault_conf), .levels = CONF_ROUTE, .check = fault_check,
+	.name = "fault", .keys = fault_keys, .size = sizeof(struct fault_conf), .levels = CONF_ROUTE, .optional = true, .check = fault_check,
 	.help = "faults on purpose, to see what the clients make of them",
 };
 

@@ -23,7 +23,7 @@ static bool outlier_check(struct conf_reading *r, void *settings)
 	struct outlier_conf *c = settings;
 	if (c->eject_for_us <= c->max_eject_for_us)
 		return true;
-	conf_complain(r, SPAN("eject_for"), "'eject_for' is longer than 'max_eject_for'");
+	conf_complain_key(r, "eject_for", "'eject_for' is longer than 'max_eject_for'");
 	return false;
 }
 static const struct conf_block outlier_block = {

@@ -12,7 +12,7 @@ static const struct conf_key respond_keys[] = {
 	CONF_END
 };
 static const struct conf_block respond_block = {
-	.name = "respond", .keys = respond_keys, .size = sizeof(struct respond_conf), .levels = CONF_ROUTE,
+	.name = "respond", .keys = respond_keys, .size = sizeof(struct respond_conf), .levels = CONF_ROUTE, .optional = true,
 	.help = "answer without an upstream",
 };
 

@@ -39,6 +39,8 @@ static bool read_cause(struct conf_reading *r, void *field, struct span text, un
 	uint64_t status;
 	if (index == 0)
 		c->on.causes = c->on.count = 0;
+	if (!text.at)
+		return true;
 	for (unsigned i = 0; i < sizeof(causes) / sizeof(*causes); i++)
 		if (span_eq(text, span_of(causes[i].word))) {
 			c->on.causes |= causes[i].bit;
@@ -78,7 +80,7 @@ static bool retry_check(struct conf_reading *r, void *settings)
 	struct retry_conf *c = settings;
 	if (c->backoff.base_us <= c->backoff.max_us)
 		return true;
-	conf_complain(r, SPAN("backoff"), "'backoff.base' is longer than 'backoff.max'");
+	conf_complain_key(r, "backoff.base", "'backoff.base' is longer than 'backoff.max'");
 	return false;
 }
 

@@ -1,0 +1,92 @@
+/* policy.h - what a policy is, and everything it may do to an exchange.
+ *
+ * A policy stands between client and upstream like a doorkeeper in a row of doorkeepers. It is asked:
+ *
+ *   admit   a request wants in.            PASS it on, TURN it away (after exchange_refuse), or LATER.
+ *   judge   a reply or a failure wants out; nothing of it is sent yet. PASS it on, ask AGAIN, or LATER.
+ *   settle  the exchange is over for you: give back what you took.
+ *
+ * 1. admit that ends in PASS, or still owes its LATER, is followed by exactly one settle. TURN keeps nothing and gets none.
+ * 2. LATER is a debt of exactly one exchange_answer(). Leave the queue, disarm, cancel: before you answer.
+ * 3. judge may look at ex->reply (status 0: the try failed, ex->failure says why). AGAIN settles all doors further in
+ *    (END_RETRIED), drops the call and asks them afresh.
+ * 4. tap only watches reply bytes on their way out.
+ * 5. settle cannot wait or answer. It is the only release code.
+ * 6. Timers that lose patience use exchange_cut(): everything inside me fails with this reason.
+ * 7. Policies talk through the exchange's public face and their own memory, never through each other's slots.
+ *
+ * Time is ex->worker->now_us. A policy object belongs to one worker; what must be exact for the process lives in a shared
+ * core (policy_env.shared) behind a short lock or atomics, never held across a callback.
+ */
+#ifndef CORE_POLICY_H
+#define CORE_POLICY_H
+
+#include "conf/schema.h"
+#include "core/reason.h"
+#include "core/worker.h"
+
+struct exchange;
+struct policy;
+struct upstream;
+struct conf_route;
+struct shared;
+
+#define ANSWERS(X) X(LATER) X(PASS) X(TURN) X(AGAIN)
+enum answer {
+#define X(word) word,
+	ANSWERS(X)
+#undef X
+};
+const char *answer_name(enum answer);
+
+#define ENDINGS(X) \
+	X(SENT)      /* the reply is complete                         */ \
+	X(FAILED)    /* the upstream failed, or its body broke off    */ \
+	X(RETRIED)   /* this try was thrown away for another          */ \
+	X(CUT)       /* someone outside lost patience: ex->cut_by     */ \
+	X(GONE)      /* the client left                               */
+enum ending {
+#define X(word) END_##word,
+	ENDINGS(X)
+#undef X
+};
+const char *ending_name(enum ending);
+
+/* What a policy gets when it is opened, once per worker and route. */
+struct policy_env {
+	struct worker           *worker;
+	const struct conf_route *route;
+	struct upstream         *upstream;    /* NULL: the route has none */
+	struct shared           *shared;      /* process-wide cores: see shared.h */
+};
+
+struct policy_type {
+	const char *name;
+	const struct conf_block *block;       /* its settings; NULL: none */
+	/* Does a route with these settings need this door at all? NULL: when `present`, always otherwise (see registry.c). */
+	bool      (*wanted)(const struct conf_route *, const void *settings, bool present);
+	bool        per_try;                  /* stands inside the retry loop: settled as soon as the upstream's reply is complete */
+	size_t      slot_size;                /* per-exchange memory, zeroed before each admit */
+	struct policy *(*open) (const void *settings, const struct policy_env *);      /* NULL: out of memory */
+	void        (*close)(struct policy *);
+	enum answer (*admit) (struct policy *, struct exchange *, void *slot);
+	enum answer (*judge) (struct policy *, struct exchange *, void *slot);
+	void        (*tap)   (struct policy *, struct exchange *, void *slot, struct span bytes);
+	void        (*settle)(struct policy *, struct exchange *, void *slot, enum ending);
+};
+struct policy { const struct policy_type *type; };                 /* first member of each policy's struct */
+
+/* ---- the verbs; see exchange.h for the facts ---- */
+
+/* Pays the debt of LATER. Only posts: nobody is walked inside this call. */
+void exchange_answer(struct exchange *, enum answer);
+/* Puts a refusal in place, before TURN; in judge it replaces the reply and drops the call. retry_after_s 0: none.
+ * `detail` (may be NULL) is one plain sentence for the body; it is copied. */
+void exchange_refuse(struct exchange *, enum reason, unsigned retry_after_s, const char *detail);
+/* The same for an answer that is not an error (fallback, respond). The spans must outlive the exchange. status 0: keep. */
+void exchange_serve(struct exchange *, enum served_by, int status, struct span content_type, struct span body);
+/* "Enough": fail everything inside the door that owns `slot`. Does nothing when the reply is already past that door and not
+ * committed. After the head is committed it cuts the client's connection. Only from timers and events, never from inside a question. */
+void exchange_cut(struct exchange *, void *slot, enum reason);
+
+#endif

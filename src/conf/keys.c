@@ -1,0 +1,208 @@
+/* keys.c - the tables of everything that is not a policy's. What stands here is the truth about names, defaults and ranges. */
+#include "keys.h"
+
+static const char *const log_levels[] = { "error", "warn", "info", "debug", NULL };       /* as enum log_level */
+static const char *const log_formats[] = { "auto", "text", "json", NULL };
+static const char *const error_formats[] = { "auto", "json", "html", NULL };
+
+static const struct conf_key listen_keys[] = {
+	CONF_ROW(struct conf_listener, "address", address, CONF_T_TEXT, .read = read_listen, .flags = CONF_REQUIRED,
+		.help = "where to accept connections: IP:port, [IPv6]:port, :port or unix:/path", .example = "0.0.0.0:8080"),
+	CONF_NOT_YET("protocols", "http1, h2c, h2"),
+	CONF_NOT_YET("proxy_protocol", "accept PROXY v1/v2 from trusted_proxies"),
+	CONF_NOT_YET("tls", "certificates of this listener"),
+	CONF_END
+};
+
+#define BODY(n, m, t, def, lo, hi, text) { .name = (n), .type = (t), .offset = offsetof(struct conf_client, body.m) \
+	- offsetof(struct conf_client, body), .present_offset = CONF_NO_PRESENCE, .preset = (def), .min = (lo), .max = (hi), .help = (text) }
+static const struct conf_key body_keys[] = {
+	BODY("idle_timeout", idle_timeout_us, CONF_T_DURATION, "10s", "1ms", "24h", "no byte of a request body for this long: 408"),
+	BODY("min_rate", min_rate, CONF_T_BYTE_RATE, "500B/s", NULL, NULL, "a body slower than this, on average over 5 s: 408; 0B/s: off"),
+	BODY("grace", grace_us, CONF_T_DURATION, "10s", "0s", "24h", "min_rate counts only after this long"),
+	CONF_END
+};
+
+static const struct conf_key client_keys[] = {
+	CONF_COUNT(struct conf_client, "max_connections", max_connections, "10000", "1", "1000000", "connections of all clients together"),
+	CONF_COUNT(struct conf_client, "max_connections_per_ip", max_connections_per_ip, "0", NULL, "1000000", "connections of one address; 0: no limit"),
+	CONF_DURATION(struct conf_client, "first_byte_timeout", first_byte_timeout_us, "10s", "1ms", "24h", "a new connection that says nothing is closed"),
+	CONF_DURATION(struct conf_client, "header_timeout", header_timeout_us, "5s", "1ms", "24h", "the whole head, from the first byte of a request on: 408"),
+	CONF_BLOCK(struct conf_client, "body", body, body_keys, "how slow a request body may be"),
+	CONF_DURATION(struct conf_client, "write_idle_timeout", write_idle_timeout_us, "30s", "1ms", "24h", "a reader that does not read is cut off"),
+	CONF_DURATION(struct conf_client, "keepalive_timeout", keepalive_timeout_us, "75s", "1ms", "24h", "an idle connection is closed"),
+	CONF_COUNT(struct conf_client, "max_requests_per_connection", max_requests_per_connection, "0", NULL, NULL, "then the connection is closed; 0: no limit"),
+	CONF_DURATION(struct conf_client, "max_connection_age", max_connection_age_us, "1h", "1ms", "30d", "then the connection is closed after its request"),
+	CONF_SIZE(struct conf_client, "max_header_size", max_header_size, "32KiB", "1KiB", "1MiB", "the whole head of a request: 431"),
+	CONF_COUNT(struct conf_client, "max_headers", max_headers, "100", "1", "1000", "fields in the head of a request: 431"),
+	CONF_SIZE(struct conf_client, "max_target_size", max_target_size, "8KiB", "256B", "64KiB", "path and query of a request: 414"),
+	CONF_SIZE(struct conf_client, "max_request_body", max_request_body, "16MiB", NULL, NULL, "larger bodies: 413; a route may have its own"),
+	CONF_END
+};
+
+static const struct conf_key admin_keys[] = {
+	CONF_ROW(struct conf_admin, "listen", listen, CONF_T_TEXT, .preset = "127.0.0.1:9901", .read = read_admin_listen, .flags = CONF_ONCE,
+		.help = "address of the probes, metrics and the live page; off: none"),
+	CONF_ROW(struct conf_admin, "public", public_paths, CONF_T_TEXTS, .preset = "[/livez, /readyz, /startupz, /healthz, /metrics]",
+		.read = read_absolute_path, .help = "paths open to everybody; the rest needs a loopback peer, a unix socket or the token"),
+	CONF_TEXT(struct conf_admin, "token_file", token_file, "", "file with the bearer token of the admin listener; empty: none"),
+	CONF_NOT_YET("page", "switch for the live page"),
+	CONF_END
+};
+
+/* ── upstreams ── */
+
+static const struct conf_key endpoint_keys[] = {
+	CONF_ROW(struct conf_endpoint, "url", url, CONF_T_TEXT, .read = read_url, .flags = CONF_REQUIRED,
+		.help = "http://host:port or unix:/path", .example = "http://127.0.0.1:3000"),
+	CONF_COUNT(struct conf_endpoint, "weight", weight, "1", "1", "1000", "its share of the requests, relative to its neighbours'"),
+	CONF_END
+};
+static const struct conf_key pool_keys[] = {
+	CONF_COUNT(struct conf_pool, "max_connections", max_connections, "256", "1", "65535", "connections to one endpoint"),
+	CONF_DURATION(struct conf_pool, "idle_timeout", idle_timeout_us, "60s", "1ms", "24h", "an unused connection is closed"),
+	CONF_COUNT(struct conf_pool, "max_requests", max_requests, "0", NULL, NULL, "then a connection is closed; 0: no limit"),
+	CONF_END
+};
+static const struct conf_key health_keys[] = {
+	CONF_ROW(struct conf_health, "path", path, CONF_T_TEXT, .preset = "/healthz", .read = read_target, .help = "what is asked of each endpoint"),
+	CONF_DURATION(struct conf_health, "interval", interval_us, "5s", "1ms", "24h", "pause between two checks of an endpoint"),
+	CONF_SHARE(struct conf_health, "jitter", jitter, "20%", "by how much the interval varies"),
+	CONF_DURATION(struct conf_health, "timeout", timeout_us, "2s", "1ms", "24h", "a check that takes longer has failed"),
+	CONF_CUSTOM(struct conf_health, "expect_status", status_min, read_expect_status, "200-299", "a status, or a range of them, that is healthy"),
+	CONF_COUNT(struct conf_health, "healthy_after", healthy_after, "2", "1", "100", "good checks in a row until an endpoint is back"),
+	CONF_COUNT(struct conf_health, "unhealthy_after", unhealthy_after, "3", "1", "100", "failed checks in a row until an endpoint is out"),
+	CONF_END
+};
+
+const struct conf_key conf_upstream_keys[] = {
+	{ .name = "endpoints", .type = CONF_T_LIST, .offset = offsetof(struct conf_upstream, endpoints), .keys = endpoint_keys,
+		.item_size = sizeof(struct conf_endpoint), .present_offset = CONF_NO_PRESENCE,
+		.help = "fixed addresses: a URL, or a list of URLs or of {url, weight}", .example = "[http://127.0.0.1:3000]" },
+	CONF_ROW(struct conf_upstream, "dns", discover, CONF_T_CUSTOM, .read = read_dns, .help = "instead of endpoints: all addresses of a name, refreshed by its TTL",
+		.example = "http://search.internal:9200"),
+	CONF_ROW(struct conf_upstream, "srv", discover, CONF_T_CUSTOM, .read = read_srv, .help = "instead of endpoints: hosts, ports and weights of an SRV record",
+		.example = "_http._tcp.billing.internal"),
+	CONF_DURATION(struct conf_upstream, "connect_timeout", connect_timeout_us, "1s", "1ms", "24h", "until a connection stands"),
+	CONF_ROW(struct conf_upstream, "host_header", host_header, CONF_T_TEXT, .preset = "keep", .read = read_host_header,
+		.help = "Host that the endpoint gets: keep (the client's), endpoint (its own), or a value"),
+	CONF_BLOCK(struct conf_upstream, "pool", pool, pool_keys, "connections kept to each endpoint"),
+	{ .name = "health_check", .type = CONF_T_BLOCK, .offset = offsetof(struct conf_upstream, health_check), .keys = health_keys,
+		.item_size = sizeof(struct conf_health), .present_offset = offsetof(struct conf_upstream, health_check.present),
+		.help = "ask each endpoint every now and then; absent: no active checks" },
+	CONF_BOOL(struct conf_upstream, "required", required, "true", "/readyz needs one healthy endpoint here"),
+	CONF_NOT_YET("protocol", "http1, h2, h2c, auto"),
+	CONF_NOT_YET("tls", "TLS to the endpoints"),
+	CONF_NOT_YET("circuit_breaker", "stop asking an upstream that fails"),
+	CONF_NOT_YET("concurrency", "requests at a time, with a bounded queue"),
+	CONF_END
+};
+
+/* ── routes ── */
+
+static const struct conf_key rewrite_keys[] = {
+	CONF_ROW(struct conf_route, "prefix", rewrite_prefix, CONF_T_TEXT, .read = read_absolute_path,
+		.help = "takes the place of the route's path", .example = "/"),
+	CONF_END
+};
+static const struct conf_key request_headers_keys[] = {
+	CONF_ROW(struct conf_route, "set", request_set, CONF_T_MAP, .read = read_field, .help = "fields to set, whatever was there"),
+	CONF_ROW(struct conf_route, "remove", request_remove, CONF_T_TEXTS, .read = read_field_name, .help = "fields to take out"),
+	CONF_END
+};
+static const struct conf_key response_headers_keys[] = {
+	CONF_ROW(struct conf_route, "set", reply_set, CONF_T_MAP, .read = read_field, .help = "fields to set, whatever was there"),
+	CONF_ROW(struct conf_route, "remove", reply_remove, CONF_T_TEXTS, .read = read_field_name, .help = "fields to take out"),
+	CONF_END
+};
+/* The members lie flat in struct conf_route: offset 0, and the inner rows have offsets in it. */
+#define FLAT(n, table, text) { .name = (n), .type = CONF_T_BLOCK, .keys = (table), .present_offset = CONF_NO_PRESENCE, .help = (text) }
+
+const struct conf_key conf_route_keys[] = {
+	CONF_ROW(struct conf_route, "name", name, CONF_T_TEXT, .read = read_route_name, .help = "in logs and metrics; made of the path when left out", .example = "search"),
+	CONF_ROW(struct conf_route, "host", hosts, CONF_T_TEXTS, .read = read_host, .help = "only these hosts; *.example.com takes all beneath", .example = "[shop.example.com, \"*.shop.example.com\"]"),
+	CONF_ROW(struct conf_route, "path", path, CONF_T_TEXT, .preset = "/", .read = read_route_path,
+		.help = "a prefix of whole segments; \"=/exact\"; \"~regex\". The most specific wins, then the order written"),
+	CONF_ROW(struct conf_route, "methods", methods, CONF_T_TEXTS, .read = read_method, .help = "only these methods", .example = "[GET, POST]"),
+	CONF_ROW(struct conf_route, "headers", headers, CONF_T_MAP, .read = read_field, .help = "only when all of these fields have these values", .example = "{x-beta: \"1\"}"),
+	CONF_ROW(struct conf_route, "upstream", to, CONF_T_TEXT, .help = "name of an upstream, or the URL of its only endpoint", .example = "http://127.0.0.1:3000"),
+	FLAT("rewrite", rewrite_keys, "change the path before it goes to the upstream"),
+	FLAT("request_headers", request_headers_keys, "change the fields that the upstream gets"),
+	FLAT("response_headers", response_headers_keys, "change the fields that the client gets"),
+	CONF_SIZE(struct conf_route, "max_request_body", max_request_body, NULL, NULL, NULL, "larger bodies: 413; default: client.max_request_body"),
+	CONF_NOT_YET("hedge", "a second request when the first is slow"),
+	CONF_NOT_YET("rate_limit", "requests per key and time"),
+	CONF_NOT_YET("coalesce", "one upstream request for many equal ones"),
+	CONF_NOT_YET("cache", "keep answers for a while"),
+	CONF_NOT_YET("priority", "who waits last when it is full"),
+	CONF_NOT_YET("idempotency", "answer a repeated request from memory"),
+	CONF_NOT_YET("mirror", "copy requests to another upstream"),
+	CONF_NOT_YET("auth", "check JSON web tokens"),
+	CONF_END
+};
+
+/* ── what you see ── */
+
+static const struct conf_key log_keys[] = {
+	CONF_WORD(struct conf_log, "level", level, log_levels, "info", "what outrigger says about itself"),
+	CONF_WORD(struct conf_log, "format", format, log_formats, "auto", "auto: text on a terminal, json elsewhere"),
+	CONF_END
+};
+static const struct conf_key access_log_keys[] = {
+	CONF_CUSTOM(struct conf_access_log, "to", to, read_access_to, "stdout", "stdout, stderr, off, or a file (SIGUSR1 reopens it)"),
+	CONF_WORD(struct conf_access_log, "format", format, log_formats, "auto", "auto: text on a terminal, json elsewhere"),
+	CONF_SHARE(struct conf_access_log, "sample", sample, "100%", "share of the requests that is logged"),
+	CONF_ROW(struct conf_access_log, "skip_paths", skip_paths, CONF_T_TEXTS, .preset = "[/livez, /readyz, /healthz]", .read = read_absolute_path,
+		.help = "paths that are not logged when they succeed"),
+	CONF_NOT_YET("always", "requests that are logged whatever the sample"),
+	CONF_END
+};
+static const struct conf_key errors_keys[] = {
+	CONF_WORD(struct conf_errors, "format", format, error_formats, "auto", "our own answers: problem+json or html; auto: by Accept"),
+	CONF_CUSTOM(struct conf_errors, "detail", full_detail, read_detail, "minimal", "minimal, or full: with route, upstream, endpoint and attempts"),
+	CONF_END
+};
+static const struct conf_key shutdown_keys[] = {
+	CONF_DURATION(struct conf_shutdown, "delay", delay_us, "0s", "0s", "1h", "stay up, but not ready, before closing"),
+	CONF_DURATION(struct conf_shutdown, "timeout", timeout_us, "30s", "0s", "24h", "then what is still in flight is cut"),
+	CONF_END
+};
+
+#define LEVEL(n, text, ...) { .name = (n), .type = CONF_T_BLOCK, .present_offset = CONF_NO_PRESENCE, .help = (text), __VA_ARGS__ }
+
+const struct conf_key conf_top_keys[] = {
+	{ .name = "listen", .type = CONF_T_LIST, .offset = offsetof(struct conf, listeners), .keys = listen_keys, .item_size = sizeof(struct conf_listener),
+		.present_offset = CONF_NO_PRESENCE, .help = "where clients connect: an address, or a list of them", .example = "0.0.0.0:8080" },
+	CONF_ROW(struct conf, "trusted_proxies", trusted_proxies, CONF_T_TEXTS, .preset = "[]", .read = read_network,
+		.help = "addresses or networks whose X-Forwarded-*, X-Request-ID and deadlines we believe", .example = "[10.0.0.0/8]"),
+	CONF_BLOCK(struct conf, "client", client, client_keys, "limits on the client side of every listener"),
+	CONF_BLOCK(struct conf, "admin", admin, admin_keys, "probes, metrics and the live page"),
+	LEVEL("defaults", "what every route starts from"),
+	LEVEL("upstreams", "what we protect, by name"),
+	LEVEL("routes", "who goes where: a list"),
+	CONF_BLOCK(struct conf, "log", log, log_keys, "what outrigger says about itself, on standard error"),
+	CONF_BLOCK(struct conf, "access_log", access_log, access_log_keys, "one line per request"),
+	CONF_BLOCK(struct conf, "errors", errors, errors_keys, "answers that outrigger gives itself"),
+	CONF_BLOCK(struct conf, "shutdown", shutdown, shutdown_keys, "how outrigger stops"),
+	CONF_ROW(struct conf, "workers", workers, CONF_T_CUSTOM, .read = read_workers, .preset = "1", .flags = CONF_ONCE,
+		.help = "threads that serve; auto: as many as processors allowed by affinity and cgroup"),
+	CONF_NOT_YET("redis", "stores shared by several instances"),
+	CONF_NOT_YET("flags", "feature flags"),
+	CONF_NOT_YET("metrics", "what is counted"),
+	CONF_NOT_YET("tracing", "spans by OTLP"),
+	CONF_NOT_YET("include", "more files"),
+	CONF_END
+};
+
+_Static_assert(offsetof(struct conf, listener_count) - offsetof(struct conf, listeners) == offsetof(struct conf_list, count), "a conf_list");
+_Static_assert(offsetof(struct conf_upstream, endpoint_count) - offsetof(struct conf_upstream, endpoints) == offsetof(struct conf_list, count), "a conf_list");
+
+static const struct conf_key no_keys[] = { CONF_END };
+const struct level_scope scope_defaults = { no_keys, CONF_DEFAULTS, ORIGIN_DEFAULTS, "defaults" };
+const struct level_scope scope_upstream = { conf_upstream_keys, CONF_UPSTREAM, ORIGIN_UPSTREAM, "an upstream" };
+const struct level_scope scope_route = { conf_route_keys, CONF_ROUTE, ORIGIN_ROUTE, "a route" };
+
+const struct level_scope *scope_of(unsigned level)
+{
+	return level == CONF_DEFAULTS ? &scope_defaults : level == CONF_UPSTREAM ? &scope_upstream : &scope_route;
+}

@@ -1,0 +1,11 @@
+/* route_index.h - private: finding a route fast. */
+#ifndef SRC_CORE_ROUTE_INDEX_H
+#define SRC_CORE_ROUTE_INDEX_H
+
+#include "core/route.h"
+
+/* Built in the router's arena. NULL: out of memory. */
+struct route_index *route_index_new(struct router *);
+void route_index_fini(struct route_index *);      /* compiled expressions and tables; NULL is harmless */
+
+#endif
