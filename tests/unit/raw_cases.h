@@ -1,4 +1,4 @@
-/* raw_cases.h - reads tests/raw/*.txt and plays a case through an h1_reader, cut into pieces in any way.
+/* raw_cases.h - reads the files of tests/raw and plays a case through an h1_reader, cut into pieces in any way.
  *
  * raw_play() writes all that the reader said into one text; two ways of cutting the same bytes must give the same text.
  */
