@@ -8,10 +8,20 @@
 
 #include "bytes.h"
 
+/* A tab between the value and the line's end. Legal, but llhttp 8.1.0 reads no further than blanks. */
+static bool tab_behind(struct span value)
+{
+	const char *p = span_end(value);
+
+	while (*p == ' ')
+		p++;
+	return *p == '\t';
+}
+
 /* Content-Length: one field, digits only, below 2^63. */
 static bool read_length(const struct h1_framing_fields *f, uint64_t *length)
 {
-	return f->lengths == 1 && f->length.len <= 19 && span_to_u64(f->length, INT64_MAX, length);
+	return f->lengths == 1 && f->length.len <= 19 && span_to_u64(f->length, INT64_MAX, length) && !tab_behind(f->length);
 }
 
 /* The faults that requests and replies share. *chunked and *has_length are never both true. */
@@ -23,7 +33,7 @@ static enum h1_fault read_framing(const struct h1_framing_fields *f, unsigned mi
 	if (f->codings && f->lengths)
 		return H1_FAULT_BOTH_FRAMINGS;
 	if (f->codings) {
-		*chunked = f->codings == 1 && minor == 1 && span_eq_nocase(f->coding, SPAN("chunked"));
+		*chunked = f->codings == 1 && minor == 1 && span_eq_nocase(f->coding, SPAN("chunked")) && !tab_behind(f->coding);
 		return *chunked ? H1_FAULT_NONE : H1_FAULT_TRANSFER_ENCODING;
 	}
 	*has_length = f->lengths && read_length(f, length);
