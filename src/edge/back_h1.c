@@ -391,7 +391,7 @@ static bool splice_in(struct back *b)
 
 	if (left < (b->pipe ? 1 : SPLICE_MIN) || !b->head_read || !exchange_may_splice_reply(ex))
 		return false;
-	switch (stream_splice(&b->stream, &b->pipe, left < SPLICE_MOST ? (size_t)left : SPLICE_MOST, &got)) {
+	switch (stream_splice(&b->stream, &b->pipe, left, &got)) {
 	case GOT_NOTHING: return true;
 	case GOT_END:     endpoint_ended(b, false); return true;
 	case GOT_ERROR:

@@ -326,7 +326,7 @@ static bool splice_in(struct front *f)
 
 	if (left < (f->pipe ? 1 : SPLICE_MIN) || !f->ex || !exchange_may_splice_request(f->ex))
 		return false;
-	switch (stream_splice(&f->stream, &f->pipe, left < SPLICE_MOST ? (size_t)left : SPLICE_MOST, &got)) {
+	switch (stream_splice(&f->stream, &f->pipe, left, &got)) {
 	case GOT_NOTHING: return true;
 	case GOT_END:     client_ended(f); return true;
 	case GOT_ERROR:

@@ -9,7 +9,10 @@
 
 #include "edge/loop.h"
 
-enum { SPLICE_MIN = 64 * 1024, SPLICE_MOST = 512 * 1024 };         /* shorter rests are cheaper to copy; one read takes no more */
+enum {
+	SPLICE_MIN = 64 * 1024,                   /* shorter bodies are cheaper to copy */
+	SPLICE_MOST = 512 * 1024,                 /* one read takes no more             */
+};
 
 struct splice;
 /* As read(2): bytes, 0 at the end, -1 with errno. *pipe is made when NULL. */
