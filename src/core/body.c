@@ -99,11 +99,7 @@ void exchange_request_body(struct exchange *ex, struct slice bytes, bool end)
 		exchange_client_fault(ex, REASON_internal_error, NULL);
 }
 
-void body_call_begins(struct exchange *ex)
-{
-	body_drop_reply(ex);
-	ex->request_taken = 0;
-}
+void body_call_begins(struct exchange *ex) { ex->request_taken = 0; }
 
 void body_give_held(struct exchange *ex)
 {
@@ -169,12 +165,12 @@ static void send_on(struct exchange *ex, struct slice bytes, bool end)
 void body_commit(struct exchange *ex)
 {
 	struct pipe *p = &ex->reply_body;
+	stop_keeping(ex);
 	if (ex->local) {
 		p->state = PIPE_ENDED;
 		send_on(ex, slice_of(ex->answer.body), true);
 		return;
 	}
-	stop_keeping(ex);
 	ex->tunnel = ex->reply.status == 101;
 	if (ex->tunnel) {                 /* the request's body was over; now bytes flow both ways */
 		ex->request_body.state = PIPE_FLOWING;
