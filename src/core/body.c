@@ -76,7 +76,7 @@ void exchange_request_body(struct exchange *ex, struct slice bytes, bool end)
 	p->total += bytes.len;
 	p->credit -= (ptrdiff_t)bytes.len;
 	ex->last_byte_us = ex->worker->now_us;
-	if (p->total > ex->max_request_body && !ex->tunnel) {
+	if (p->total > ex->max_request_body && !ex->tunnel && (ex->call || !ex->committed)) {
 		exchange_client_fault(ex, REASON_request_body_too_large, NULL);
 		return;
 	}
