@@ -15,10 +15,14 @@
 #include "local.h"
 #include "walk.h"
 
+/* The most that can be held: what is kept for another try (retry.buffer's limit), a full window that came while no call ran, and one
+ * read beyond its credit. */
+enum { HELD_MAX = PIPE_WINDOW_MAX + PIPE_WINDOW_MAX + CHUNK_BODY };
+
 static void pipe_init(struct pipe *p, struct chunk_pool *pool)
 {
 	*p = (struct pipe){ .state = PIPE_IDLE, .window = PIPE_WINDOW, .credit = PIPE_WINDOW };
-	buf_init(&p->held, pool, PIPE_WINDOW_MAX + CHUNK_BODY);
+	buf_init(&p->held, pool, HELD_MAX);
 }
 
 /* The receiver took n bytes. Returns how much credit is due to the sender now; 0: not worth telling yet. */
