@@ -204,6 +204,9 @@ bool local_finish_head(struct exchange *ex)
 	const struct conf_route *conf = ex->route->conf;
 
 	if (ex->local) {
+		bool come_again = ex->reply.status == 429 || ex->reply.status == 503;
+		if (come_again && !ex->answer.canned && !ex->answer.retry_after_s)
+			ex->answer.retry_after_s = 1;     /* interface §4: always there, at least 1 */
 		if (!ex->answer.canned && !make_error_body(ex))
 			return false;
 		if (!make_head(ex))
