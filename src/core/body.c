@@ -15,10 +15,14 @@
 #include "local.h"
 #include "walk.h"
 
+/* The most that can be held: what is kept for another try (retry.buffer's limit), a full window that came while no call ran, and one
+ * read beyond its credit. */
+enum { HELD_MAX = PIPE_WINDOW_MAX + PIPE_WINDOW_MAX + CHUNK_BODY };
+
 static void pipe_init(struct pipe *p, struct chunk_pool *pool)
 {
 	*p = (struct pipe){ .state = PIPE_IDLE, .window = PIPE_WINDOW, .credit = PIPE_WINDOW };
-	buf_init(&p->held, pool, PIPE_WINDOW_MAX + CHUNK_BODY);
+	buf_init(&p->held, pool, HELD_MAX);
 }
 
 /* The receiver took n bytes. Returns how much credit is due to the sender now; 0: not worth telling yet. */
@@ -82,7 +86,7 @@ void exchange_request_body(struct exchange *ex, struct slice bytes, bool end)
 	p->total += bytes.len;
 	p->credit -= (ptrdiff_t)bytes.len;
 	ex->last_byte_us = ex->worker->now_us;
-	if (p->total > ex->max_request_body && !ex->tunnel) {
+	if (p->total > ex->max_request_body && !ex->tunnel && (ex->call || !ex->committed)) {
 		exchange_client_fault(ex, REASON_request_body_too_large, NULL);
 		return;
 	}
@@ -105,11 +109,7 @@ void exchange_request_body(struct exchange *ex, struct slice bytes, bool end)
 		exchange_client_fault(ex, REASON_internal_error, NULL);
 }
 
-void body_call_begins(struct exchange *ex)
-{
-	body_drop_reply(ex);
-	ex->request_taken = 0;
-}
+void body_call_begins(struct exchange *ex) { ex->request_taken = 0; }
 
 void body_give_held(struct exchange *ex)
 {
@@ -185,12 +185,12 @@ static void send_on(struct exchange *ex, struct slice bytes, bool end)
 void body_commit(struct exchange *ex)
 {
 	struct pipe *p = &ex->reply_body;
+	stop_keeping(ex);
 	if (ex->local) {
 		p->state = PIPE_ENDED;
 		send_on(ex, slice_of(ex->answer.body), true);
 		return;
 	}
-	stop_keeping(ex);
 	ex->tunnel = ex->reply.status == 101;
 	if (ex->tunnel) {                 /* the request's body was over; now bytes flow both ways */
 		ex->request_body.state = PIPE_FLOWING;

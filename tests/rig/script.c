@@ -46,6 +46,12 @@ static void call_over(struct call *c)
 	event_cancel(&c->take);
 }
 
+static void call_ends(struct call *c)
+{
+	call_over(c);
+	c->script->ended++;
+}
+
 static void call_fails(struct call *c, enum reason why)
 {
 	call_over(c);
@@ -61,7 +67,7 @@ static void reply_goes_on(struct event *e);
 static void send_some(struct call *c)
 {
 	struct deed *d = &c->deed;
-	uint64_t until = d->breaks && d->breaks_at < d->body ? d->breaks_at : d->body;
+	uint64_t until = d->breaks ? d->breaks_at : d->body;
 	uint64_t n = d->by && d->by < until - c->sent ? d->by : until - c->sent;
 	if (n > CHUNK_HEAD)
 		n = CHUNK_HEAD;
@@ -72,9 +78,8 @@ static void send_some(struct call *c)
 	bool end = whole && !(d->end_apart && n) && (d->status != 101 || d->ends_first || c->request_ended);
 	if (end) {
 		c->reply_ended = true;
-		c->script->ended++;
 		if (d->status != 101 || c->request_ended)
-			call_over(c);
+			call_ends(c);
 	} else if (!whole || d->status != 101 || n)
 		plan(c, &c->body, d->every_us, reply_goes_on);
 	if (n || end)
@@ -108,6 +113,8 @@ static bool fill_head(struct call *c, struct reply *r)
 		if (d->status != 101)
 			d->body = 0;
 	}
+	if (d->breaks_at > d->body)
+		d->breaks_at = d->body;
 	bool ok = digits && fields_init(&r->fields, &ex->arena, DEED_FIELDS + 4)
 		&& fields_add(&r->fields, SPAN("x-stream"), (struct span){ digits, u64_to_text(c->stream, digits) })
 		&& fields_add(&r->fields, SPAN("connection"), SPAN("x-hop")) && fields_add(&r->fields, SPAN("x-hop"), SPAN("1"));
@@ -180,7 +187,7 @@ static void listen_to(struct call *c, struct span bytes)
 static void tunnel_ended(struct call *c)
 {
 	if (c->reply_ended)
-		call_over(c);
+		call_ends(c);
 	else if (c->sent == c->deed.body && !event_planned(&c->body))
 		plan(c, &c->body, c->deed.every_us, reply_goes_on);
 }
