@@ -54,6 +54,9 @@ void stream_reset(struct stream *);       /* close so that the peer notices: RST
 enum stream_got { GOT_BYTES, GOT_NOTHING, GOT_END, GOT_ERROR };
 /* Reads once, into a chunk of the loop: at most CHUNK_HEAD bytes, or CHUNK_BODY when `large`. *got is borrowed until the next read on this loop. */
 enum stream_got stream_read(struct stream *, bool large, struct slice *got);
+/* The same without looking at the bytes: at most `most` of them go into a pipe, a new one when *pipe is NULL. The caller owns a reference to
+ * *pipe until it says splice_done. GOT_ERROR with error EINVAL: this descriptor cannot be spliced. */
+enum stream_got stream_splice(struct stream *, struct splice **pipe, size_t most, struct slice *got);
 /* Input wanted or not (back-pressure). Wanting again schedules `input` when an edge is pending. */
 void stream_want_input(struct stream *, bool want);
 

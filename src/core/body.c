@@ -134,6 +134,16 @@ void exchange_request_taken(struct exchange *ex, size_t n)
 		ex->client_ops->want(ex->client, ex, grant);
 }
 
+bool exchange_may_splice_request(const struct exchange *ex)
+{
+	return ex->call && !ex->keeping && !ex->tunnel && ex->route->ops->splices;
+}
+
+bool exchange_may_splice_reply(const struct exchange *ex)
+{
+	return ex->committed && !ex->local && !ex->tunnel && !ex->route->tapped && ex->client_ops->splices;
+}
+
 bool exchange_can_replay(const struct exchange *ex) { return ex->keeping && !ex->tunnel; }
 
 /* ── reply: call to client ── */

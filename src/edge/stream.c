@@ -13,8 +13,9 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "splice.h"
 
-enum { PIECES_PER_WRITE = 16, READ_MIN = 4 * 1024 };
+enum { PIECES_PER_WRITE = 16, READ_MIN = 20 * 1024 };
 
 /* One read per visit, so that a fast sender does not starve the others; what is left waits for the next turn. */
 static void deliver_input(struct stream *s)
@@ -51,7 +52,9 @@ static ssize_t write_out(struct stream *s)
 {
 	struct iovec iov[PIECES_PER_WRITE];
 	struct msghdr msg = { .msg_iov = iov };
-	for (const struct buf_piece *p = buf_first(&s->out); p && msg.msg_iovlen < PIECES_PER_WRITE; p = p->next)
+	if (slice_is_elsewhere(buf_first(&s->out)->slice))
+		return splice_write(buf_first(&s->out)->slice, s->watch.fd);
+	for (const struct buf_piece *p = buf_first(&s->out); p && msg.msg_iovlen < PIECES_PER_WRITE && !slice_is_elsewhere(p->slice); p = p->next)
 		iov[msg.msg_iovlen++] = (struct iovec){ (void *)(uintptr_t)p->slice.at, p->slice.len };
 	if (msg.msg_iovlen == 1)
 		return send(s->watch.fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL);
@@ -212,6 +215,18 @@ enum stream_got stream_read(struct stream *s, bool large, struct slice *got)
 	s->readable = false;
 	s->error = errno;
 	return GOT_ERROR;
+}
+
+enum stream_got stream_splice(struct stream *s, struct splice **pipe, size_t most, struct slice *got)
+{
+	ssize_t n = splice_read(s->loop, pipe, s->watch.fd, most, got);
+	if (n > 0)
+		return GOT_BYTES;                 /* how much is left cannot be told from n: the next look will say */
+	s->readable = false;
+	if (n == 0)
+		return GOT_END;
+	s->error = errno;
+	return errno == EAGAIN ? GOT_NOTHING : GOT_ERROR;
 }
 
 void stream_want_input(struct stream *s, bool want)

@@ -514,6 +514,23 @@ void h1_reader_tunnel(struct h1_reader *r)
 	s->phase = IN_TUNNEL;
 }
 
+uint64_t h1_reader_left(const struct h1_reader *r)
+{
+	const struct h1_state *s = (const struct h1_state *)(const void *)r->space;
+	return s->phase == IN_LENGTH ? s->chunk.left : 0;
+}
+
+void h1_reader_skip(struct h1_reader *r, uint64_t n)
+{
+	struct h1_state *s = state_of(r);
+
+	must(s->phase == IN_LENGTH && n <= s->chunk.left);
+	s->chunk.left -= n;
+	s->parser.content_length -= n;            /* the second opinion is told too */
+	if (s->chunk.left == 0)
+		s->phase = AT_END;
+}
+
 size_t h1_reader_held(const struct h1_reader *r)
 {
 	return r->held ? r->held->used : 0;
