@@ -61,6 +61,7 @@ EDGE_SRC := $(wildcard src/edge/*.c src/app/*.c)
 CORE_OBJ := $(CORE_SRC:%.c=$B/%.o) $(LLHTTP_OBJ)
 EDGE_OBJ := $(EDGE_SRC:%.c=$B/%.o)
 RIG_OBJ  := $(patsubst %.c,$B/%.o,$(wildcard tests/rig/*.c))
+SCENARIOS := $(wildcard tests/scenario/*.scn)
 UNIT_BIN := $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/test_*.c))
 EDGE_BIN := $(patsubst tests/edge/%.c,$B/edge-unit/%,$(wildcard tests/edge/test_*.c))
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -93,6 +94,11 @@ $B/edge-unit/%: $B/tests/edge/%.o $(patsubst %.c,$B/%.o,$(filter-out tests/edge/
 $B/fuzz/%: $B/tests/fuzz/%.o $(RIG_OBJ) $B/libcore.a
 	@mkdir -p $(@D)
 	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ $(CORE_LINK)
+$B/scenario: $B/tests/scenario/run.o $(RIG_OBJ) $B/libcore.a
+	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ $(CORE_LINK)
+# every reference to the allocator goes through the counter of tests/torture/nth.c
+$B/torture: $(patsubst %.c,$B/%.o,$(wildcard tests/torture/*.c)) $(RIG_OBJ) $B/libcore.a
+	$Q$(CC) $(LDFLAGS_ALL) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc -o $@ $^ $(CORE_LINK)
 .SECONDARY:
 -include $(shell find build/$(VARIANT) -name '*.d' 2>/dev/null)
 
@@ -106,8 +112,12 @@ bench: build/release/bench/origin build/release/bench/load ## measure beside ngi
 build/release/bench/%: tests/bench/%.c tests/bench/wire.h tests/bench/latency.h
 	@mkdir -p $(@D); echo "  CC   $<"
 	$Q$(CC) $(COMMON) -O3 $(CFLAGS) -o $@ $<
+scenario: $B/scenario                   ## play the scenarios: real policies, virtual time, no sockets
+	$Q$B/scenario $(SCENARIOS)
+torture: $B/torture                     ## every scenario in thousands of worlds: clients killed, allocations failing, at random
+	$Q$B/torture $(SCENARIOS)
 clean:                                  ## remove everything built
 	$Qrm -rf build
 help:                                   ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-.PHONY: all unit edge-unit bench clean help
+.PHONY: all unit edge-unit bench clean help scenario torture

@@ -36,18 +36,14 @@ static void unknown_upstream(struct load *load, const struct node *at)
 
 static struct conf_upstream *route_upstream(struct load *load, struct node *map)
 {
-	struct node *before = NULL, *key = map->first;
-	while (key && !span_eq(key->text, SPAN("upstream"))) {
-		before = key;
-		key = key->next;
-	}
+	struct node *key = node_find(map, SPAN("upstream"));
 	if (!key)
 		return NULL;
-	const struct node *at = key->value;
+	struct node *at = key->value;
 	if (at->kind == NODE_MAP) {
 		complain(load, key, SPAN_NONE, "a split between upstreams is not in this version");
 		complain_hint(load, "write one name or URL");
-		node_unlink(map, before, key);
+		at->broken = true;
 		return NULL;
 	}
 	if (at->kind != NODE_SCALAR || node_is_null(at) || at->broken)

@@ -55,11 +55,9 @@ bool tree_merge(struct load *, struct node *map, unsigned *weight);
 /* ── yaml.c, expand.c: text to tree; NULL after complaining, or when there is nothing in it ── */
 struct node *yaml_read(struct load *, struct source_text *);
 bool expand_value(struct load *, struct node *scalar);
-/* A tree that was read from a piece of a line is given the place of the piece. */
-void yaml_adopt(struct node *, const struct source_text *, unsigned line, unsigned column);
 struct source_text *source_new(struct load *, struct span name, struct span text, enum origin_via);
-/* A text of its own with the name of another: the value of one --set. */
-struct source_text *source_part(struct load *, const struct source_text *of, struct span text);
+/* The same, with the name and kind of another. */
+struct source_text *source_like(struct load *, const struct source_text *of, struct span text);
 /* The bytes of line `line` (from 1), without its end. */
 struct span source_line(const struct source_text *, unsigned line);
 

@@ -170,8 +170,10 @@ static void print_route_keys(struct printer *p, const struct conf_route *route)
 	void **const upstream = route->upstream ? route->upstream->settings : NULL;
 	void **const levels[3] = { route->settings, upstream ? upstream : p->conf->defaults, upstream ? p->conf->defaults : NULL };
 	for (const struct conf_key *row = conf_route_keys; row->name; row++) {
-		bool made = row->offset == offsetof(struct conf_route, name) && row->type == CONF_T_TEXT && !find_origin(p, &own, row);
-		if (!made || p->emit.json)      /* a name that was made would not be taken back */
+		/* A name that was made of the path is for readers of JSON; as YAML it would not be taken back. */
+		if (p->emit.json && row->type == CONF_T_TEXT && row->offset == offsetof(struct conf_route, name))
+			emit_row(&p->emit, row, &route->name, SPAN_NONE, NULL);
+		else
 			print_key(p, row, &own);
 	}
 	print_blocks(p, levels, route->present, CONF_ROUTE, 0);

@@ -266,7 +266,19 @@ static void builder_event(struct builder *b, const yaml_event_t *event)
 	}
 }
 
-/* libyaml's words, but for the mistake that everybody makes: tabs. */
+/* The character that begins a value and means something else to YAML: "*.example.com", ":80" in brackets, "@x". */
+static char quote_missing(const struct builder *b)
+{
+	const yaml_mark_t marks[] = { b->parser.problem_mark, b->parser.context_mark };
+	for (size_t i = 0; i < 2; i++) {
+		struct span line = source_line(b->source, (unsigned)marks[i].line + 1);
+		if (b->source->ascii && marks[i].column < line.len && strchr("*&@`%:!", line.at[marks[i].column]))
+			return line.at[marks[i].column];
+	}
+	return '\0';
+}
+
+/* libyaml's words, but for the mistakes that everybody makes: tabs, and values that want quotes. */
 static void builder_syntax_error(struct builder *b)
 {
 	const yaml_parser_t *p = &b->parser;
@@ -284,24 +296,14 @@ static void builder_syntax_error(struct builder *b)
 		complain_hint(b->load, "indent with spaces");
 	} else {
 		complain_place(b->load, b->source, line, column, "not valid YAML: %s", p->problem ? p->problem : "syntax error");
-		if (p->context && p->context_mark.line + 1 != line)
+		if (quote_missing(b))
+			complain_hint(b->load, "put quotes around a value that begins with %c", quote_missing(b));
+		else if (p->context && p->context_mark.line + 1 != line)
 			complain_hint(b->load, "%s that began on line %zu", p->context, p->context_mark.line + 1);
 		else
 			complain_hint(b->load, "look at the indentation, colons and quotes here");
 	}
 	b->failed = true;
-}
-
-void yaml_adopt(struct node *n, const struct source_text *source, unsigned line, unsigned column)
-{
-	n->source = source;
-	n->line = line;
-	n->column += column - 1;
-	n->text_column += column - 1;
-	for (struct node *child = n->first; child; child = child->next)
-		yaml_adopt(child, source, line, column);
-	if (n->value)
-		yaml_adopt(n->value, source, line, column);
 }
 
 struct node *yaml_read(struct load *load, struct source_text *source)

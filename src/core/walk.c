@@ -137,12 +137,17 @@ static void turn_round(struct exchange *ex)
 	ex->walk.at--;
 }
 
-static void ask_again(struct exchange *ex)
+void exchange_drop_try(struct exchange *ex)
 {
 	must(ex->walk.way == OUTWARD && !ex->committed);
 	walk_drop_call(ex);
 	walk_settle_from(ex, (unsigned)ex->walk.at + 1, END_RETRIED);
 	local_clear(ex);
+}
+
+static void ask_again(struct exchange *ex)
+{
+	exchange_drop_try(ex);
 	ex->walk.way = INWARD;
 	ex->walk.at++;
 }

@@ -42,6 +42,18 @@ static enum h1_fault read_framing(const struct h1_framing_fields *f, unsigned mi
 
 struct connection { unsigned options; bool close, keep_alive, upgrade; };
 
+/* Those that have a field of their own by their ids, which is quick. */
+static inline void read_option(struct connection *c, struct span option)
+{
+	c->options++;
+	if (option.len == 5)
+		c->close |= span_eq_nocase(option, SPAN("close"));
+	else if (option.len == 10)
+		c->keep_alive |= field_id_of(option) == FIELD_KEEP_ALIVE;
+	else if (option.len == 7)
+		c->upgrade |= field_id_of(option) == FIELD_UPGRADE;
+}
+
 static struct connection read_connection(const struct fields *fields)
 {
 	struct connection c = { 0 };
@@ -52,14 +64,12 @@ static struct connection read_connection(const struct fields *fields)
 	for (unsigned i = 0; i < fields->count; i++) {
 		if (fields->at[i].id != FIELD_CONNECTION)
 			continue;
-		for (rest = fields->at[i].value; span_next(&rest, ',', &option); c.options++) {
-			if (option.len == 5)
-				c.close |= span_eq_nocase(option, SPAN("close"));
-			else if (option.len == 10)
-				c.keep_alive |= span_eq_nocase(option, SPAN("keep-alive"));
-			else if (option.len == 7)
-				c.upgrade |= span_eq_nocase(option, SPAN("upgrade"));
-		}
+		rest = fields->at[i].value;
+		if (rest.len <= 10 && !span_has(rest, ','))
+			read_option(&c, rest);        /* as nearly always: one */
+		else
+			while (span_next(&rest, ',', &option))
+				read_option(&c, option);
 	}
 	return c;
 }
