@@ -1,7 +1,7 @@
 /* fetch.h - the control plane's HTTP client: libcurl's multi interface on the control thread's uv loop.
  *
- * For health checks, flags, OTLP, keys, webhooks; never for a client's request. http and https only, no redirects, no cookies, no netrc.
- * One thread. A fetch ends by `done`, once, always from the loop and never from inside fetch_start or fetch_cancel; or by fetch_cancel.
+ * For health checks, flags, OTLP, keys, webhooks; never for a client's request. http and https only, no redirects, no cookies, no
+ * netrc. One thread. A fetch ends by `done`, once, from the loop and never from inside fetch_start or fetch_cancel; or by fetch_cancel.
  */
 #ifndef EDGE_FETCH_H
 #define EDGE_FETCH_H

@@ -1,7 +1,7 @@
 /* fetch.c - the only user of libcurl: multi_socket on uv_poll_t, its clock on one uv_timer_t.
  *
- * Always true: no code of the caller's runs inside a callback of libcurl, so removing a handle is possible whenever he is called.
- * libcurl's callbacks only keep bytes, poll sockets and set the timer; what has ended is collected by reap(), after it has returned.
+ * Always true: no code of the caller's runs inside a callback of libcurl, so he may cancel whatever he likes whenever he is called.
+ * libcurl's callbacks only keep bytes, poll sockets and set the timer; what has ended is collected by reap(), when it has returned.
  */
 #include "edge/fetch.h"
 
@@ -271,6 +271,7 @@ static bool set_up(struct fetch *f, const struct fetch_request *r)
 	SET(CURLOPT_PRIVATE, (void *)f);
 	SET(CURLOPT_ERRORBUFFER, f->trouble);
 	SET(CURLOPT_URL, r->url);
+	SET(CURLOPT_PATH_AS_IS, 1L);
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
 	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_QUICK_EXIT, 1L);              /* cancelling does not wait for a thread that looks a name up */

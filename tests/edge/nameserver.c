@@ -165,10 +165,10 @@ void nameserver_a(struct nameserver *s, const char *name, const char *address, u
 	assert_int_equal(inet_pton(v6 ? AF_INET6 : AF_INET, address, r->data), 1);
 }
 
-void nameserver_srv(struct nameserver *s, const char *name, const unsigned priority_weight_port[3], const char *target, uint32_t ttl)
+void nameserver_srv(struct nameserver *s, const char *name, const unsigned numbers[3], const char *target, uint32_t ttl)
 {
 	struct record *r = record(s, name, ns_t_srv, ttl);
 	for (int i = 0; i < 3; i++)
-		r->len += put16(r->data + r->len, priority_weight_port[i]);
+		r->len += put16(r->data + r->len, numbers[i]);
 	r->len += put_name(r->data + r->len, target);
 }

@@ -23,6 +23,7 @@ void nameserver_open(struct nameserver *, uv_loop_t *);
 void nameserver_close(struct nameserver *);
 void nameserver_forget(struct nameserver *);                       /* all records */
 void nameserver_a(struct nameserver *, const char *name, const char *address, uint32_t ttl);      /* also AAAA */
-void nameserver_srv(struct nameserver *, const char *name, const unsigned priority_weight_port[3], const char *target, uint32_t ttl);
+/* numbers: priority, weight, port. */
+void nameserver_srv(struct nameserver *, const char *name, const unsigned numbers[3], const char *target, uint32_t ttl);
 
 #endif

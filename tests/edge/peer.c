@@ -51,6 +51,24 @@ static size_t request_len(const struct guest *g)
 	return len <= g->len ? len : 0;
 }
 
+static void said(uv_write_t *w, int status)
+{
+	struct guest *g = w->data;
+	(void)status;
+	free(w);
+	if (g->peer->close_after)
+		guest_close(g);
+}
+
+static void say(struct guest *g)
+{
+	uv_write_t *w = malloc(sizeof(*w));
+	uv_buf_t out = uv_buf_init((char *)(uintptr_t)g->peer->reply, (unsigned)strlen(g->peer->reply));
+	assert_non_null(w);
+	w->data = g;
+	assert_int_equal(uv_write(w, &g->at.stream, &out, 1, said), 0);
+}
+
 static void guest_input(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
 	struct guest *g = container_of(stream, struct guest, at.stream);
@@ -69,12 +87,9 @@ static void guest_input(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 		memmove(g->in, g->in + len, g->len -= len);
 		if (!p->reply)
 			continue;
-		uv_buf_t out = uv_buf_init((char *)(uintptr_t)p->reply, (unsigned)strlen(p->reply));
-		uv_try_write(stream, &out, 1);
-		if (p->close_after) {
-			guest_close(g);
+		say(g);
+		if (p->close_after)
 			return;
-		}
 	}
 }
 
@@ -101,9 +116,9 @@ static bool bind_tcp(struct peer *p, const char *address, unsigned port)
 	struct sockaddr_storage at;
 	int len = sizeof(at);
 	bool v6 = strchr(address, ':');
-	if (v6 ? uv_ip6_addr(address, (int)port, (struct sockaddr_in6 *)&at) : uv_ip4_addr(address, (int)port, (struct sockaddr_in *)&at))
-		return false;
-	if (uv_tcp_bind(&p->listening.tcp, (struct sockaddr *)&at, 0) != 0
+	int bad = v6 ? uv_ip6_addr(address, (int)port, (struct sockaddr_in6 *)&at)
+		: uv_ip4_addr(address, (int)port, (struct sockaddr_in *)&at);
+	if (bad || uv_tcp_bind(&p->listening.tcp, (struct sockaddr *)&at, 0) != 0
 			|| uv_tcp_getsockname(&p->listening.tcp, (struct sockaddr *)&at, &len) != 0)
 		return false;
 	p->port = ntohs(v6 ? ((struct sockaddr_in6 *)&at)->sin6_port : ((struct sockaddr_in *)&at)->sin_port);

@@ -1,4 +1,4 @@
-/* test_fetch.c - the control plane's client against a server of ours: answers good and bad, limits, cancelling, pinned addresses. */
+/* test_fetch.c - the control plane's client against a server of ours: answers good and bad, limits, cancelling, pins. */
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,7 +84,8 @@ static void plain(void **state)
 	struct fetch_request r = ask();
 	const char *const headers[] = { "Host: app.example", "x-one: 1" };
 	(void)state;
-	scene.peer.reply = "HTTP/1.1 103 Early Hints\r\netag: old\r\n\r\nHTTP/1.1 200 OK\r\nETag:  \"v1\" \r\ncontent-length: 5\r\n\r\nhello";
+	scene.peer.reply = "HTTP/1.1 103 Early Hints\r\netag: old\r\n\r\n"
+		"HTTP/1.1 200 OK\r\nETag:  \"v1\" \r\ncontent-length: 5\r\n\r\nhello";
 	r.headers = headers;
 	r.header_count = 2;
 	const struct outcome *o = run(&r);
