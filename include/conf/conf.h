@@ -86,6 +86,7 @@ struct conf {
 	const struct conf_block *blocks; unsigned block_count;         /* as handed in                       */
 	struct span file;                                              /* "outrigger.yaml", "-", "command line" */
 	struct span text_read;                                         /* the bytes of the file(s), for the digest that app/ shows */
+	void **defaults; bool *defaults_present;                       /* [block index]: what upstreams and routes start from */
 	uint64_t loaded_wall_ms;
 	struct conf_origins *origins;                                  /* of every value, for conf_print     */
 };

@@ -52,9 +52,10 @@ enum conf_flag {
 /* Where `read` and `check` report errors. */
 struct conf_reading;
 /* An error at the value being read, with file:line:column and a caret line. `part` is the piece of the text that is wrong
- * (the caret goes there), or SPAN_NONE for all of it. In a `check` it points at the block. */
+ * (the caret goes there), or SPAN_NONE for all of it. In a `check` it is a piece of a text that stands in the settings, or
+ * the name of a key of the block ("backoff.base" for nested ones): the caret goes to its value, wherever that was written. */
 void conf_complain(struct conf_reading *, struct span part, const char *message, ...) __attribute__((format(printf, 3, 4)));
-/* In a `check`: an error at the value of that key of the block ("backoff.base" for nested ones), wherever it was written. */
+/* The same by name only. */
 void conf_complain_key(struct conf_reading *, const char *key, const char *message, ...) __attribute__((format(printf, 3, 4)));
 /* What would be right, for the complaint just made: "write 10s (seconds) or 10ms (milliseconds)". */
 void conf_hint(struct conf_reading *, const char *hint, ...) __attribute__((format(printf, 2, 3)));

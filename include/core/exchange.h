@@ -153,6 +153,9 @@ static inline bool exchange_reply_open(const struct exchange *ex) { return ex->r
 /* Is request body still to come, or kept and unsent? (tells a reply that is early) */
 static inline bool exchange_request_ended(const struct exchange *ex) { return ex->request_body.state == PIPE_ENDED; }
 
+/* May body bytes be passed without being seen? Not while a policy taps them, a retry keeps them, or nobody takes them yet. */
+bool exchange_may_splice_reply(const struct exchange *);
+bool exchange_may_splice_request(const struct exchange *);
 /* The request as this try's endpoint gets it: rewritten target, forwarding fields, time left (forward.h). false: out of memory. */
 bool exchange_outbound(struct exchange *, struct request *out) __attribute__((warn_unused_result));
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/must.h"
+#include "emit.h"
 #include "load.h"
 #include "value.h"
 
@@ -190,7 +191,8 @@ static struct span apply_custom(struct conf_reading *r, const struct conf_key *r
 	for (unsigned i = 0; i < count; i++, item = item->next) {
 		if (text_element(r, row, item))
 			custom_read(r, row, row_field(row, base), item->text, i);
-		text_f(&all, "%s" SPAN_FMT, i ? ", " : "", SPAN_ARG(item->text));
+		text_add(&all, i ? SPAN(", ") : SPAN(""));
+		emit_yaml_text(&all, item->text, true);
 	}
 	struct span inside = text_span(&all), whole = SPAN_NONE;
 	char *copy = arena_text(conf_arena(r), inside.len + 2);

@@ -5,7 +5,7 @@
 
 #include "load.h"
 
-static bool fail(struct fault_words *w, struct span part, const char *hint, const char *why, ...) __attribute__((format(printf, 4, 5)));
+__attribute__((format(printf, 4, 5)))
 static bool fail(struct fault_words *w, struct span part, const char *hint, const char *why, ...)
 {
 	va_list args;
@@ -123,7 +123,8 @@ bool check_listen(struct span s, struct fault_words *w)
 		return fail(w, host, forms, "'*' is not an address");
 	if (host.len && !address_is(host, AF_INET) && !host_in_brackets(host)) {
 		bool v6 = address_is(host, AF_INET6);
-		return fail(w, host, v6 ? "put an IPv6 address into brackets: [::1]:8080" : forms, "'" SPAN_FMT "' is not an IP address", SPAN_ARG(host));
+		return fail(w, host, v6 ? "put an IPv6 address into brackets: [::1]:8080" : forms, "'" SPAN_FMT "' is not an IP address",
+			SPAN_ARG(host));
 	}
 	return true;
 }
@@ -136,7 +137,8 @@ static bool check_authority(struct span s, struct fault_words *w)
 	if (span_has(s, '@'))
 		return fail(w, s, "", "a URL with a user name is not supported");
 	if (!host_in_brackets(host) && !host_name(host))
-		return fail(w, host, "write http://host:port", host.len ? "'" SPAN_FMT "' is not a host" : "there is no host in it" SPAN_FMT, SPAN_ARG(host));
+		return fail(w, host, "write http://host:port", host.len ? "'" SPAN_FMT "' is not a host" : "there is no host in it" SPAN_FMT,
+			SPAN_ARG(host));
 	if (port.at && (!span_to_u64(port, 65535, &n) || n == 0))
 		return fail(w, port, "1 to 65535", "'" SPAN_FMT "' is not a port", SPAN_ARG(port));
 	return true;

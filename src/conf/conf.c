@@ -125,6 +125,8 @@ static void read_tree(struct load *load, struct node *root)
 	if (!level_new(load, NULL, &defaults))
 		return;
 	load->defaults = &defaults;
+	load->conf->defaults = defaults.settings;
+	load->conf->defaults_present = defaults.present;
 	read_defaults(load, root);
 	map_init(&load->upstream_names, SIZE_MAX, (uint64_t)(uintptr_t)load);
 	map_init(&load->upstream_urls, SIZE_MAX, (uint64_t)(uintptr_t)load);

@@ -36,18 +36,14 @@ static void unknown_upstream(struct load *load, const struct node *at)
 
 static struct conf_upstream *route_upstream(struct load *load, struct node *map)
 {
-	struct node *before = NULL, *key = map->first;
-	while (key && !span_eq(key->text, SPAN("upstream"))) {
-		before = key;
-		key = key->next;
-	}
+	struct node *key = node_find(map, SPAN("upstream"));
 	if (!key)
 		return NULL;
-	const struct node *at = key->value;
+	struct node *at = key->value;
 	if (at->kind == NODE_MAP) {
 		complain(load, key, SPAN_NONE, "a split between upstreams is not in this version");
 		complain_hint(load, "write one name or URL");
-		node_unlink(map, before, key);
+		at->broken = true;
 		return NULL;
 	}
 	if (at->kind != NODE_SCALAR || node_is_null(at) || at->broken)
@@ -82,7 +78,8 @@ static bool route_responds(const struct load *load, const struct level *level)
 	return false;
 }
 
-static void route_check(struct load *load, const struct place *place, struct node *map, struct conf_route *route, const struct level *level)
+static void route_check(struct load *load, const struct place *place, struct node *map, struct conf_route *route,
+	const struct level *level)
 {
 	struct level *upstream = route->upstream ? &load->upstream_levels[route->upstream->index] : NULL;
 	const struct node *to = node_find(map, SPAN("upstream"));
@@ -96,7 +93,8 @@ static void route_check(struct load *load, const struct place *place, struct nod
 		complain_warn(load, to, "this upstream is never asked: 'respond' answers");
 		complain_hint(load, "remove one of them");
 	}
-	void **bases[3] = { level->settings, upstream ? upstream->settings : load->defaults->settings, upstream ? load->defaults->settings : NULL };
+	void **bases[3] = { level->settings, upstream ? upstream->settings : load->defaults->settings,
+		upstream ? load->defaults->settings : NULL };
 	level_check(load, place, map, level, bases);
 	if (!load_node(load, conf_route_keys, "max_request_body", route))
 		route->max_request_body = load->conf->client.max_request_body;
@@ -143,7 +141,8 @@ static void name_given(struct load *load, struct map *names, struct conf_route *
 {
 	const struct route_entry *twin = (const void *)map_find(names, route->name);
 	if (twin) {
-		complain(load, load_node(load, conf_route_keys, "name", route), SPAN_NONE, "two routes are named '" SPAN_FMT "'", SPAN_ARG(route->name));
+		complain(load, load_node(load, conf_route_keys, "name", route), SPAN_NONE, "two routes are named '" SPAN_FMT "'",
+			SPAN_ARG(route->name));
 		complain_hint(load, "the other one begins on line %u", twin->routes[0]->line);
 		return;
 	}
@@ -200,7 +199,8 @@ static bool headers_cover(const struct conf_map *wide, const struct conf_map *na
 {
 	for (unsigned i = 0; i < wide->count; i++) {
 		unsigned j = 0;
-		while (j < narrow->count && (!span_eq_nocase(wide->at[i].name, narrow->at[j].name) || !span_eq(wide->at[i].value, narrow->at[j].value)))
+		while (j < narrow->count && (!span_eq_nocase(wide->at[i].name, narrow->at[j].name) || !span_eq(wide->at[i].value,
+			narrow->at[j].value)))
 			j++;
 		if (j == narrow->count)
 			return false;

@@ -41,7 +41,8 @@ static struct conf_upstream *upstream_new(struct load *load, struct span name, u
 	if (!level_new(load, load->defaults, level) || !entry_add(load, &load->upstream_names, name, index))
 		return NULL;
 	conf->upstream_count++;
-	*u = (struct conf_upstream){ .name = name, .settings = level->settings, .present = level->present, .index = index, .line = line };
+	*u = (struct conf_upstream){ .name = name, .settings = level->settings, .present = level->present, .index = index,
+		.line = line };
 	schema_preset(&(struct conf_reading){ .load = load }, conf_upstream_keys, u);
 	return u;
 }
@@ -98,7 +99,8 @@ static void check_twins(struct load *load, const struct conf_upstream *u)
 	for (unsigned i = 1; i < u->endpoint_count; i++)
 		for (unsigned j = 0; j < i; j++)
 			if (u->endpoints[i].url.len && span_eq(u->endpoints[i].url, u->endpoints[j].url)) {
-				complain_warn(load, load_node(load, row->keys, "url", &u->endpoints[i]), "endpoint " SPAN_FMT " is listed twice", SPAN_ARG(u->endpoints[i].url));
+				complain_warn(load, load_node(load, row->keys, "url", &u->endpoints[i]), "endpoint " SPAN_FMT " is listed twice",
+					SPAN_ARG(u->endpoints[i].url));
 				complain_hint(load, "use weight to give it more requests");
 				break;
 			}

@@ -27,7 +27,8 @@ static void check_listeners(struct load *load)
 	for (unsigned i = 1; i < conf->listener_count; i++)
 		for (unsigned j = 0; j < i; j++)
 			if (same_place(conf->listeners[i].address, conf->listeners[j].address)) {
-				complain(load, load_node(load, address, "address", &conf->listeners[i]), SPAN_NONE, "listening twice on " SPAN_FMT, SPAN_ARG(conf->listeners[i].address));
+				complain(load, load_node(load, address, "address", &conf->listeners[i]), SPAN_NONE, "listening twice on " SPAN_FMT,
+					SPAN_ARG(conf->listeners[i].address));
 				complain_hint(load, "remove one of them");
 				break;
 			}
@@ -61,9 +62,9 @@ static void check_unused(struct load *load)
 
 void conf_cross_check(struct load *load, struct node *root)
 {
-	const struct node *first = root->first ? root->first : root;
+	const struct node *at = root->source ? root : NULL;         /* none when all came from the command line */
 	if (!node_find(root, SPAN("listen"))) {
-		complain(load, first->source ? first : NULL, SPAN_NONE, "there is no 'listen'");
+		complain(load, at, SPAN_NONE, "there is no 'listen'");
 		complain_hint(load, "add listen: 0.0.0.0:8080");
 	} else if (!load->conf->listener_count && !load->errors) {
 		complain(load, node_find(root, SPAN("listen")), SPAN_NONE, "'listen' is empty");
@@ -71,7 +72,7 @@ void conf_cross_check(struct load *load, struct node *root)
 	}
 	struct node *routes = node_find(root, SPAN("routes"));
 	if (!routes) {
-		complain(load, first->source ? first : NULL, SPAN_NONE, "there are no 'routes'");
+		complain(load, at, SPAN_NONE, "there are no 'routes'");
 		complain_hint(load, "add routes: with - path: / and upstream: http://127.0.0.1:3000 (or --to URL)");
 	} else if (routes->value->kind == NODE_LIST && routes->value->count) {
 		if (load->conf->route_count)

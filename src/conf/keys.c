@@ -15,33 +15,46 @@ static const struct conf_key listen_keys[] = {
 };
 
 #define BODY(n, m, t, def, lo, hi, text) { .name = (n), .type = (t), .offset = offsetof(struct conf_client, body.m) \
-	- offsetof(struct conf_client, body), .present_offset = CONF_NO_PRESENCE, .preset = (def), .min = (lo), .max = (hi), .help = (text) }
+	- offsetof(struct conf_client, body), .present_offset = CONF_NO_PRESENCE, .preset = (def), .min = (lo), .max = (hi), \
+	.help = (text) }
 static const struct conf_key body_keys[] = {
-	BODY("idle_timeout", idle_timeout_us, CONF_T_DURATION, "10s", "1ms", "24h", "no byte of a request body for this long: 408"),
-	BODY("min_rate", min_rate, CONF_T_BYTE_RATE, "500B/s", NULL, NULL, "a body slower than this, on average over 5 s: 408; 0B/s: off"),
+	BODY("idle_timeout", idle_timeout_us, CONF_T_DURATION, "10s", "1ms", "24h",
+		"no byte of a request body for this long: 408"),
+	BODY("min_rate", min_rate, CONF_T_BYTE_RATE, "500B/s", NULL, NULL,
+		"a body slower than this, on average over 5 s: 408; 0B/s: off"),
 	BODY("grace", grace_us, CONF_T_DURATION, "10s", "0s", "24h", "min_rate counts only after this long"),
 	CONF_END
 };
 
 static const struct conf_key client_keys[] = {
-	CONF_COUNT(struct conf_client, "max_connections", max_connections, "10000", "1", "1000000", "connections of all clients together"),
-	CONF_COUNT(struct conf_client, "max_connections_per_ip", max_connections_per_ip, "0", NULL, "1000000", "connections of one address; 0: no limit"),
-	CONF_DURATION(struct conf_client, "first_byte_timeout", first_byte_timeout_us, "10s", "1ms", "24h", "a new connection that says nothing is closed"),
-	CONF_DURATION(struct conf_client, "header_timeout", header_timeout_us, "5s", "1ms", "24h", "the whole head, from the first byte of a request on: 408"),
+	CONF_COUNT(struct conf_client, "max_connections", max_connections, "10000", "1", "1000000",
+		"connections of all clients together"),
+	CONF_COUNT(struct conf_client, "max_connections_per_ip", max_connections_per_ip, "0", NULL, "1000000",
+		"connections of one address; 0: no limit"),
+	CONF_DURATION(struct conf_client, "first_byte_timeout", first_byte_timeout_us, "10s", "1ms", "24h",
+		"a new connection that says nothing is closed"),
+	CONF_DURATION(struct conf_client, "header_timeout", header_timeout_us, "5s", "1ms", "24h",
+		"the whole head, from the first byte of a request on: 408"),
 	CONF_BLOCK(struct conf_client, "body", body, body_keys, "how slow a request body may be"),
-	CONF_DURATION(struct conf_client, "write_idle_timeout", write_idle_timeout_us, "30s", "1ms", "24h", "a reader that does not read is cut off"),
-	CONF_DURATION(struct conf_client, "keepalive_timeout", keepalive_timeout_us, "75s", "1ms", "24h", "an idle connection is closed"),
-	CONF_COUNT(struct conf_client, "max_requests_per_connection", max_requests_per_connection, "0", NULL, NULL, "then the connection is closed; 0: no limit"),
-	CONF_DURATION(struct conf_client, "max_connection_age", max_connection_age_us, "1h", "1ms", "30d", "then the connection is closed after its request"),
+	CONF_DURATION(struct conf_client, "write_idle_timeout", write_idle_timeout_us, "30s", "1ms", "24h",
+		"a reader that does not read is cut off"),
+	CONF_DURATION(struct conf_client, "keepalive_timeout", keepalive_timeout_us, "75s", "1ms", "24h",
+		"an idle connection is closed"),
+	CONF_COUNT(struct conf_client, "max_requests_per_connection", max_requests_per_connection, "0", NULL, NULL,
+		"then the connection is closed; 0: no limit"),
+	CONF_DURATION(struct conf_client, "max_connection_age", max_connection_age_us, "1h", "1ms", "30d",
+		"then the connection is closed after its request"),
 	CONF_SIZE(struct conf_client, "max_header_size", max_header_size, "32KiB", "1KiB", "1MiB", "the whole head of a request: 431"),
 	CONF_COUNT(struct conf_client, "max_headers", max_headers, "100", "1", "1000", "fields in the head of a request: 431"),
 	CONF_SIZE(struct conf_client, "max_target_size", max_target_size, "8KiB", "256B", "64KiB", "path and query of a request: 414"),
-	CONF_SIZE(struct conf_client, "max_request_body", max_request_body, "16MiB", NULL, NULL, "larger bodies: 413; a route may have its own"),
+	CONF_SIZE(struct conf_client, "max_request_body", max_request_body, "16MiB", NULL, NULL,
+		"larger bodies: 413; a route may have its own"),
 	CONF_END
 };
 
 static const struct conf_key admin_keys[] = {
-	CONF_ROW(struct conf_admin, "listen", listen, CONF_T_TEXT, .preset = "127.0.0.1:9901", .read = read_admin_listen, .flags = CONF_ONCE,
+	CONF_ROW(struct conf_admin, "listen", listen, CONF_T_TEXT, .preset = "127.0.0.1:9901", .read = read_admin_listen,
+		.flags = CONF_ONCE,
 		.help = "address of the probes, metrics and the live page; off: none"),
 	CONF_ROW(struct conf_admin, "public", public_paths, CONF_T_TEXTS, .preset = "[/livez, /readyz, /startupz, /healthz, /metrics]",
 		.read = read_absolute_path, .help = "paths open to everybody; the rest needs a loopback peer, a unix socket or the token"),
@@ -65,13 +78,17 @@ static const struct conf_key pool_keys[] = {
 	CONF_END
 };
 static const struct conf_key health_keys[] = {
-	CONF_ROW(struct conf_health, "path", path, CONF_T_TEXT, .preset = "/healthz", .read = read_target, .help = "what is asked of each endpoint"),
+	CONF_ROW(struct conf_health, "path", path, CONF_T_TEXT, .preset = "/healthz", .read = read_target,
+		.help = "what is asked of each endpoint"),
 	CONF_DURATION(struct conf_health, "interval", interval_us, "5s", "1ms", "24h", "pause between two checks of an endpoint"),
 	CONF_SHARE(struct conf_health, "jitter", jitter, "20%", "by how much the interval varies"),
 	CONF_DURATION(struct conf_health, "timeout", timeout_us, "2s", "1ms", "24h", "a check that takes longer has failed"),
-	CONF_CUSTOM(struct conf_health, "expect_status", status_min, read_expect_status, "200-299", "a status, or a range of them, that is healthy"),
-	CONF_COUNT(struct conf_health, "healthy_after", healthy_after, "2", "1", "100", "good checks in a row until an endpoint is back"),
-	CONF_COUNT(struct conf_health, "unhealthy_after", unhealthy_after, "3", "1", "100", "failed checks in a row until an endpoint is out"),
+	CONF_CUSTOM(struct conf_health, "expect_status", status_min, read_expect_status, "200-299",
+		"a status, or a range of them, that is healthy"),
+	CONF_COUNT(struct conf_health, "healthy_after", healthy_after, "2", "1", "100",
+		"good checks in a row until an endpoint is back"),
+	CONF_COUNT(struct conf_health, "unhealthy_after", unhealthy_after, "3", "1", "100",
+		"failed checks in a row until an endpoint is out"),
 	CONF_END
 };
 
@@ -79,9 +96,11 @@ const struct conf_key conf_upstream_keys[] = {
 	{ .name = "endpoints", .type = CONF_T_LIST, .offset = offsetof(struct conf_upstream, endpoints), .keys = endpoint_keys,
 		.item_size = sizeof(struct conf_endpoint), .present_offset = CONF_NO_PRESENCE,
 		.help = "fixed addresses: a URL, or a list of URLs or of {url, weight}", .example = "[http://127.0.0.1:3000]" },
-	CONF_ROW(struct conf_upstream, "dns", discover, CONF_T_CUSTOM, .read = read_dns, .help = "instead of endpoints: all addresses of a name, refreshed by its TTL",
+	CONF_ROW(struct conf_upstream, "dns", discover, CONF_T_CUSTOM, .read = read_dns,
+		.help = "instead of endpoints: all addresses of a name, refreshed by its TTL",
 		.example = "http://search.internal:9200"),
-	CONF_ROW(struct conf_upstream, "srv", discover, CONF_T_CUSTOM, .read = read_srv, .help = "instead of endpoints: hosts, ports and weights of an SRV record",
+	CONF_ROW(struct conf_upstream, "srv", discover, CONF_T_CUSTOM, .read = read_srv,
+		.help = "instead of endpoints: hosts, ports and weights of an SRV record",
 		.example = "_http._tcp.billing.internal"),
 	CONF_DURATION(struct conf_upstream, "connect_timeout", connect_timeout_us, "1s", "1ms", "24h", "until a connection stands"),
 	CONF_ROW(struct conf_upstream, "host_header", host_header, CONF_T_TEXT, .preset = "keep", .read = read_host_header,
@@ -106,30 +125,42 @@ static const struct conf_key rewrite_keys[] = {
 	CONF_END
 };
 static const struct conf_key request_headers_keys[] = {
-	CONF_ROW(struct conf_route, "set", request_set, CONF_T_MAP, .read = read_field, .help = "fields to set, whatever was there"),
-	CONF_ROW(struct conf_route, "remove", request_remove, CONF_T_TEXTS, .read = read_field_name, .help = "fields to take out"),
+	CONF_ROW(struct conf_route, "set", request_set, CONF_T_MAP, .read = read_field, .help = "fields to set, whatever was there",
+		.example = "{x-team: search}"),
+	CONF_ROW(struct conf_route, "remove", request_remove, CONF_T_TEXTS, .read = read_field_name, .help = "fields to take out",
+		.example = "[x-debug]"),
 	CONF_END
 };
 static const struct conf_key response_headers_keys[] = {
-	CONF_ROW(struct conf_route, "set", reply_set, CONF_T_MAP, .read = read_field, .help = "fields to set, whatever was there"),
-	CONF_ROW(struct conf_route, "remove", reply_remove, CONF_T_TEXTS, .read = read_field_name, .help = "fields to take out"),
+	CONF_ROW(struct conf_route, "set", reply_set, CONF_T_MAP, .read = read_field, .help = "fields to set, whatever was there",
+		.example = "{cache-control: no-store}"),
+	CONF_ROW(struct conf_route, "remove", reply_remove, CONF_T_TEXTS, .read = read_field_name, .help = "fields to take out",
+		.example = "[x-powered-by]"),
 	CONF_END
 };
 /* The members lie flat in struct conf_route: offset 0, and the inner rows have offsets in it. */
-#define FLAT(n, table, text) { .name = (n), .type = CONF_T_BLOCK, .keys = (table), .present_offset = CONF_NO_PRESENCE, .help = (text) }
+#define FLAT(n, table, text) \
+	{ .name = (n), .type = CONF_T_BLOCK, .keys = (table), .present_offset = CONF_NO_PRESENCE, .help = (text) }
 
 const struct conf_key conf_route_keys[] = {
-	CONF_ROW(struct conf_route, "name", name, CONF_T_TEXT, .read = read_route_name, .help = "in logs and metrics; made of the path when left out", .example = "search"),
-	CONF_ROW(struct conf_route, "host", hosts, CONF_T_TEXTS, .read = read_host, .help = "only these hosts; *.example.com takes all beneath", .example = "[shop.example.com, \"*.shop.example.com\"]"),
+	CONF_ROW(struct conf_route, "name", name, CONF_T_TEXT, .read = read_route_name,
+		.help = "in logs and metrics; made of the path when left out", .example = "search"),
+	CONF_ROW(struct conf_route, "host", hosts, CONF_T_TEXTS, .read = read_host,
+		.help = "only these hosts; *.example.com takes all beneath", .example = "[shop.example.com, \"*.shop.example.com\"]"),
 	CONF_ROW(struct conf_route, "path", path, CONF_T_TEXT, .preset = "/", .read = read_route_path,
 		.help = "a prefix of whole segments; \"=/exact\"; \"~regex\". The most specific wins, then the order written"),
-	CONF_ROW(struct conf_route, "methods", methods, CONF_T_TEXTS, .read = read_method, .help = "only these methods", .example = "[GET, POST]"),
-	CONF_ROW(struct conf_route, "headers", headers, CONF_T_MAP, .read = read_field, .help = "only when all of these fields have these values", .example = "{x-beta: \"1\"}"),
-	CONF_ROW(struct conf_route, "upstream", to, CONF_T_TEXT, .help = "name of an upstream, or the URL of its only endpoint", .example = "http://127.0.0.1:3000"),
+	CONF_ROW(struct conf_route, "methods", methods, CONF_T_TEXTS, .read = read_method, .help = "only these methods",
+		.example = "[GET, POST]"),
+	CONF_ROW(struct conf_route, "headers", headers, CONF_T_MAP, .read = read_field,
+		.help = "only when all of these fields have these values", .example = "{x-beta: \"1\"}"),
+	CONF_ROW(struct conf_route, "upstream", to, CONF_T_TEXT, .help = "name of an upstream, or the URL of its only endpoint",
+		.example = "http://127.0.0.1:3000"),
 	FLAT("rewrite", rewrite_keys, "change the path before it goes to the upstream"),
 	FLAT("request_headers", request_headers_keys, "change the fields that the upstream gets"),
 	FLAT("response_headers", response_headers_keys, "change the fields that the client gets"),
-	CONF_SIZE(struct conf_route, "max_request_body", max_request_body, NULL, NULL, NULL, "larger bodies: 413; default: client.max_request_body"),
+	CONF_ROW(struct conf_route, "max_request_body", max_request_body, CONF_T_SIZE,
+		.help = "larger bodies: 413; default: client.max_request_body",
+		.example = "64MiB"),
 	CONF_NOT_YET("hedge", "a second request when the first is slow"),
 	CONF_NOT_YET("rate_limit", "requests per key and time"),
 	CONF_NOT_YET("coalesce", "one upstream request for many equal ones"),
@@ -144,7 +175,7 @@ const struct conf_key conf_route_keys[] = {
 /* ── what you see ── */
 
 static const struct conf_key log_keys[] = {
-	CONF_WORD(struct conf_log, "level", level, log_levels, "info", "what outrigger says about itself"),
+	CONF_WORD(struct conf_log, "level", level, log_levels, "info", "error, warn, info or debug"),
 	CONF_WORD(struct conf_log, "format", format, log_formats, "auto", "auto: text on a terminal, json elsewhere"),
 	CONF_END
 };
@@ -152,14 +183,16 @@ static const struct conf_key access_log_keys[] = {
 	CONF_CUSTOM(struct conf_access_log, "to", to, read_access_to, "stdout", "stdout, stderr, off, or a file (SIGUSR1 reopens it)"),
 	CONF_WORD(struct conf_access_log, "format", format, log_formats, "auto", "auto: text on a terminal, json elsewhere"),
 	CONF_SHARE(struct conf_access_log, "sample", sample, "100%", "share of the requests that is logged"),
-	CONF_ROW(struct conf_access_log, "skip_paths", skip_paths, CONF_T_TEXTS, .preset = "[/livez, /readyz, /healthz]", .read = read_absolute_path,
+	CONF_ROW(struct conf_access_log, "skip_paths", skip_paths, CONF_T_TEXTS, .preset = "[/livez, /readyz, /healthz]",
+		.read = read_absolute_path,
 		.help = "paths that are not logged when they succeed"),
 	CONF_NOT_YET("always", "requests that are logged whatever the sample"),
 	CONF_END
 };
 static const struct conf_key errors_keys[] = {
 	CONF_WORD(struct conf_errors, "format", format, error_formats, "auto", "our own answers: problem+json or html; auto: by Accept"),
-	CONF_CUSTOM(struct conf_errors, "detail", full_detail, read_detail, "minimal", "minimal, or full: with route, upstream, endpoint and attempts"),
+	CONF_CUSTOM(struct conf_errors, "detail", full_detail, read_detail, "minimal",
+		"minimal, or full: with route, upstream, endpoint and attempts"),
 	CONF_END
 };
 static const struct conf_key shutdown_keys[] = {
@@ -171,7 +204,8 @@ static const struct conf_key shutdown_keys[] = {
 #define LEVEL(n, text, ...) { .name = (n), .type = CONF_T_BLOCK, .present_offset = CONF_NO_PRESENCE, .help = (text), __VA_ARGS__ }
 
 const struct conf_key conf_top_keys[] = {
-	{ .name = "listen", .type = CONF_T_LIST, .offset = offsetof(struct conf, listeners), .keys = listen_keys, .item_size = sizeof(struct conf_listener),
+	{ .name = "listen", .type = CONF_T_LIST, .offset = offsetof(struct conf, listeners), .keys = listen_keys,
+		.item_size = sizeof(struct conf_listener),
 		.present_offset = CONF_NO_PRESENCE, .help = "where clients connect: an address, or a list of them", .example = "0.0.0.0:8080" },
 	CONF_ROW(struct conf, "trusted_proxies", trusted_proxies, CONF_T_TEXTS, .preset = "[]", .read = read_network,
 		.help = "addresses or networks whose X-Forwarded-*, X-Request-ID and deadlines we believe", .example = "[10.0.0.0/8]"),
@@ -194,8 +228,10 @@ const struct conf_key conf_top_keys[] = {
 	CONF_END
 };
 
-_Static_assert(offsetof(struct conf, listener_count) - offsetof(struct conf, listeners) == offsetof(struct conf_list, count), "a conf_list");
-_Static_assert(offsetof(struct conf_upstream, endpoint_count) - offsetof(struct conf_upstream, endpoints) == offsetof(struct conf_list, count), "a conf_list");
+_Static_assert(offsetof(struct conf, listener_count) - offsetof(struct conf, listeners) == offsetof(struct conf_list, count),
+	"a conf_list");
+_Static_assert(offsetof(struct conf_upstream, endpoint_count) - offsetof(struct conf_upstream,
+	endpoints) == offsetof(struct conf_list, count), "a conf_list");
 
 static const struct conf_key no_keys[] = { CONF_END };
 const struct level_scope scope_defaults = { no_keys, CONF_DEFAULTS, ORIGIN_DEFAULTS, "defaults" };

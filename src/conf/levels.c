@@ -149,7 +149,8 @@ static void level_key(struct conf_reading *r, const struct level_scope *scope, s
 	}
 }
 
-void level_read(struct load *load, const struct level_scope *scope, const struct place *place, struct node *map, void *own, struct level *level)
+void level_read(struct load *load, const struct level_scope *scope, const struct place *place, struct node *map, void *own,
+	struct level *level)
 {
 	for (struct node *key = map->first; key; key = key->next) {
 		struct conf_reading r = { .load = load, .place = place, .node = key, .level = scope->origin };
@@ -172,7 +173,8 @@ static void require_anywhere(struct conf_reading *r, const struct conf_block *bl
 	}
 }
 
-void level_check(struct load *load, const struct place *place, const struct node *at, const struct level *level, void **const levels[3])
+void level_check(struct load *load, const struct place *place, const struct node *at, const struct level *level,
+	void **const levels[3])
 {
 	for (unsigned i = 0; i < load->conf->block_count; i++) {
 		const struct conf_block *block = &load->conf->blocks[i];

@@ -39,7 +39,8 @@ struct load {
 
 /* ── report.c ── */
 /* `at` may be NULL: the file as a whole. `part` as in conf_complain. */
-void complain(struct load *, const struct node *at, struct span part, const char *message, ...) __attribute__((format(printf, 4, 5)));
+void complain(struct load *, const struct node *at, struct span part, const char *message, ...) __attribute__((format(printf, 4,
+	5)));
 void complain_warn(struct load *, const struct node *at, const char *message, ...) __attribute__((format(printf, 3, 4)));
 void complain_place(struct load *, const struct source_text *, unsigned line, unsigned column, const char *message, ...)
 	__attribute__((format(printf, 5, 6)));
@@ -47,14 +48,16 @@ void complain_hint(struct load *, const char *hint, ...) __attribute__((format(p
 void complain_memory(struct load *);
 void report_write(struct load *, struct conf_report *);
 
+/* ── tree.c: a mapping that is complete; false when reading must stop ── */
+bool tree_find_duplicates(struct load *, struct node *map);
+bool tree_merge(struct load *, struct node *map, unsigned *weight);
+
 /* ── yaml.c, expand.c: text to tree; NULL after complaining, or when there is nothing in it ── */
 struct node *yaml_read(struct load *, struct source_text *);
 bool expand_value(struct load *, struct node *scalar);
-/* A tree that was read from a piece of a line is given the place of the piece. */
-void yaml_adopt(struct node *, const struct source_text *, unsigned line, unsigned column);
 struct source_text *source_new(struct load *, struct span name, struct span text, enum origin_via);
-/* A text of its own with the name of another: the value of one --set. */
-struct source_text *source_part(struct load *, const struct source_text *of, struct span text);
+/* The same, with the name and kind of another. */
+struct source_text *source_like(struct load *, const struct source_text *of, struct span text);
 /* The bytes of line `line` (from 1), without its end. */
 struct span source_line(const struct source_text *, unsigned line);
 

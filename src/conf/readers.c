@@ -39,7 +39,8 @@ bool read_network(struct conf_reading *r, void *field, struct span text, unsigne
 bool read_absolute_path(struct conf_reading *r, void *field, struct span text, unsigned index)
 {
 	(void)field; (void)index;
-	if (text.len && text.at[0] == '/' && check_field_value(text) && !span_has(text, ' ') && !span_has(text, '?') && !span_has(text, '#'))
+	if (text.len && text.at[0] == '/' && check_field_value(text) && !span_has(text, ' ') && !span_has(text, '?') && !span_has(text,
+		'#'))
 		return true;
 	conf_complain(r, text, "'" SPAN_FMT "' is not a path", SPAN_ARG(text));
 	conf_hint(r, "a path begins with / and has no spaces, ? or #");

@@ -135,7 +135,7 @@ static int by_place(const void *a, const void *b)
 static void write_clean(struct text *out, struct span s)
 {
 	for (size_t i = 0; i < s.len; i++)
-		text_char(out, (unsigned char)s.at[i] < 0x20 || s.at[i] == 0x7f ? '?' : s.at[i]);
+		text_char(out, s.at[i] == '\t' ? ' ' : (unsigned char)s.at[i] < 0x20 || s.at[i] == 0x7f ? '?' : s.at[i]);
 }
 
 /* The line with the caret beneath. A long line is shown from a little before the place on. */

@@ -64,7 +64,8 @@ static void hint_unit(struct conf_reading *r, enum conf_type type, struct span p
 	}
 }
 
-static void complain_number(struct conf_reading *r, const struct conf_key *row, enum value_fault fault, struct span text, struct span part)
+static void complain_number(struct conf_reading *r, const struct conf_key *row, enum value_fault fault, struct span text,
+	struct span part)
 {
 	switch (fault) {
 	case VALUE_NO_UNIT:
@@ -111,7 +112,8 @@ static bool number_beyond(const struct conf_key *row, const union number *n, con
 {
 	union number limit;
 	struct span part;
-	return bound && number_read(row->type, span_of(bound), &limit, &part) == VALUE_OK && number_compare(row->type, n, &limit) == side;
+	return bound && number_read(row->type, span_of(bound), &limit, &part) == VALUE_OK && number_compare(row->type, n,
+		&limit) == side;
 }
 
 static bool read_number(struct conf_reading *r, const struct conf_key *row, void *field, struct span text)

@@ -31,26 +31,46 @@ static void reading_complain(struct conf_reading *r, const struct node *at, stru
 	complain(r->load, at, part, SPAN_FMT, SPAN_ARG(message));
 }
 
+/* Who wrote the value of that row of the block that is being checked, most specific level first. */
+static const struct node *block_node(const struct conf_reading *r, struct span path)
+{
+	for (unsigned i = 0; r->block && i < 3 && r->bases[i]; i++) {
+		const void *base = r->bases[i];
+		const struct conf_key *row = schema_find_path(r->block->keys, path, &base);
+		const struct origin *origin = row ? origins_find(r->load->conf->origins, base, row) : NULL;
+		if (origin && origin->node)
+			return origin->node;
+	}
+	return NULL;
+}
+
+/* The node whose text `part` is a piece of. */
+static const struct node *node_with(const struct node *n, struct span part)
+{
+	if (n->kind == NODE_SCALAR && part.at >= n->text.at && part.at < span_end(n->text))
+		return n;
+	const struct node *found = n->value ? node_with(n->value, part) : NULL;
+	for (const struct node *child = n->first; child && !found; child = child->next)
+		found = node_with(child, part);
+	return found;
+}
+
 void conf_complain(struct conf_reading *r, struct span part, const char *message, ...)
 {
+	const struct node *at = r->node;
+	if (r->block && part.len) {             /* a check names the key, or hands in a piece of a text that it was given */
+		const struct node *named = block_node(r, part), *holds = named ? NULL : node_with(at, part);
+		at = named ? named : holds ? holds : at;
+	}
 	va_list args;
 	va_start(args, message);
-	reading_complain(r, r->node, part, message, args);
+	reading_complain(r, at, part, message, args);
 	va_end(args);
 }
 
 void conf_complain_key(struct conf_reading *r, const char *key, const char *message, ...)
 {
-	const struct node *at = r->node;
-	for (unsigned i = 0; r->block && i < 3 && r->bases[i]; i++) {
-		const void *base = r->bases[i];
-		const struct conf_key *row = schema_find_path(r->block->keys, span_of(key), &base);
-		const struct origin *origin = row ? origins_find(r->load->conf->origins, base, row) : NULL;
-		if (origin && origin->node) {
-			at = origin->node;
-			break;
-		}
-	}
+	const struct node *named = block_node(r, span_of(key)), *at = named ? named : r->node;
 	va_list args;
 	va_start(args, message);
 	reading_complain(r, at, SPAN_NONE, message, args);

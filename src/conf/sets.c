@@ -23,16 +23,15 @@ static struct node *put(struct load *load, const struct edit *e, struct node *ma
 {
 	struct node *key = node_find(map, name);
 	if (!key) {
-		key = new_node(load, e, NODE_SCALAR, name);
-		if (!key)
+		key = new_node(load, e, NODE_SCALAR, arena_copy(&load->conf->arena, name));      /* NUL-terminated, as all keys */
+		if (!key || !key->text.at)
 			return NULL;
 		node_append(map, key);
 	}
 	if (value) {
 		struct node *next = key->next;
-		*key = *value;
 		*key = (struct node){ .kind = NODE_SCALAR, .source = e->source, .line = e->line, .column = e->column, .weight = 1,
-			.width = value->width, .text = name, .value = value, .next = next };
+			.width = value->width, .text = key->text, .value = value, .next = next };
 	}
 	return key;
 }
@@ -96,26 +95,39 @@ static struct node *element(struct node *list, struct span which)
 	return NULL;
 }
 
-/* [..] and {..} are YAML when they can be read as such ("[::]:80" is not); all else is plain text. */
+/* Read behind as many line ends and spaces as there is before it, so that all places come out right by themselves. */
+static struct node *set_flow(struct load *load, const struct edit *e, struct span text)
+{
+	size_t before = e->line - 1 + e->column - 1;
+	char *padded = arena_text(&load->scratch, before + text.len);
+	if (!padded) {
+		complain_memory(load);
+		return NULL;
+	}
+	memset(padded, '\n', e->line - 1);
+	memset(padded + e->line - 1, ' ', e->column - 1);
+	memcpy(padded + before, text.at, text.len);
+	struct source_text *inner = source_like(load, e->source, (struct span){ padded, before + text.len });
+	struct node *n = inner ? yaml_read(load, inner) : NULL;
+	if (inner)
+		*inner = *e->source;            /* carets go under what the user wrote */
+	return n;
+}
+
+/* [..] and {..} are YAML; all else is plain text ("[::]:80" is not in brackets). */
 static struct node *set_value(struct load *load, const struct edit *e, struct span text)
 {
-	bool flow = text.len >= 2 && ((text.at[0] == '[' && text.at[text.len - 1] == ']') || (text.at[0] == '{' && text.at[text.len - 1] == '}'));
-	if (flow) {
-		struct source_text *inner = source_part(load, e->source, text);
-		struct node *n = inner ? yaml_read(load, inner) : NULL;
-		if (n)
-			yaml_adopt(n, e->source, e->line, e->column);
-		return n;
-	}
+	char first = text.len >= 2 ? text.at[0] : '\0', last = text.len >= 2 ? text.at[text.len - 1] : '\0';
+	if ((first == '[' && last == ']') || (first == '{' && last == '}'))
+		return set_flow(load, e, text);
 	struct node *n = new_node(load, e, NODE_SCALAR, text);
-	if (n && !expand_value(load, n))
-		return NULL;
-	return n;
+	return n && expand_value(load, n) ? n : NULL;
 }
 
 static void set_missing(struct load *load, const struct edit *e, struct span part, const char *what)
 {
-	complain_place(load, e->source, e->line, 1 + (unsigned)(part.at - source_line(e->source, e->line).at), "there is no %s '" SPAN_FMT "'", what, SPAN_ARG(part));
+	complain_place(load, e->source, e->line, 1 + (unsigned)(part.at - source_line(e->source, e->line).at),
+		"there is no %s '" SPAN_FMT "'", what, SPAN_ARG(part));
 }
 
 /* One step down the path. A map that is not there is made; anything else in the way is an error. */

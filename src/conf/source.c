@@ -32,12 +32,12 @@ static unsigned lines_find(struct span text, size_t *starts)
 
 struct source_text *source_new(struct load *load, struct span name, struct span text, enum origin_via via)
 {
-	struct source_text *s = source_part(load, &(struct source_text){ .name = name, .via = via }, text);
+	struct source_text *s = source_like(load, &(struct source_text){ .name = name, .via = via }, text);
 	load->texts[via] = s;
 	return s;
 }
 
-struct source_text *source_part(struct load *load, const struct source_text *of, struct span text)
+struct source_text *source_like(struct load *load, const struct source_text *of, struct span text)
 {
 	struct source_text *s = arena_take_zeroed(&load->scratch, sizeof(*s));
 	if (!s)

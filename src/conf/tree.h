@@ -1,7 +1,8 @@
 /* tree.h - what was written, before anybody knows what it means: scalars, lists and mappings, each with its place.
  *
- * The tree lives in the loading's scratch arena and dies with it; its texts live as long as the configuration. A node is on one list of siblings only; an alias is a
- * shallow copy that shares the children, so expansion costs one node and is bounded by `weight`.
+ * The tree lives in the loading's scratch arena and dies with it; its texts live as long as the configuration, NUL-terminated.
+ * A node is on one list of siblings only; an alias is a shallow copy that shares the children, so expansion costs one node
+ * and is bounded by `weight`.
  */
 #ifndef CONF_TREE_H
 #define CONF_TREE_H

@@ -1,11 +1,9 @@
 /* yaml.c - YAML text to a tree in which every node knows its line and column. The only user of libyaml.
  *
  * Bounded in depth, in nodes (aliases counted as if expanded), in anchors and in bytes, so that no file can make reading it
- * expensive. Duplicate keys and tabs in indentation are reported here, syntax errors too; then there is no tree.
+ * expensive. After a syntax error, a tab in the indentation or a bound there is no tree.
  */
 #include <yaml.h>
-
-#include <stdlib.h>
 
 #include "load.h"
 
@@ -23,31 +21,6 @@ struct builder {
 	struct node *root;
 	bool failed;
 };
-
-bool node_is_null(const struct node *n)
-{
-	return n->kind == NODE_SCALAR && n->plain
-		&& (n->text.len == 0 || span_eq(n->text, SPAN("~")) || span_eq_nocase(n->text, SPAN("null")));
-}
-
-struct node *node_find(const struct node *map, struct span name)
-{
-	for (struct node *key = map->first; key; key = key->next)
-		if (span_eq(key->text, name))
-			return key;
-	return NULL;
-}
-
-void node_unlink(struct node *map, struct node *before, struct node *key)
-{
-	if (before)
-		before->next = key->next;
-	else
-		map->first = key->next;
-	if (map->last == key)
-		map->last = before;
-	map->count--;
-}
 
 /* ── places ── */
 
@@ -114,93 +87,6 @@ static void builder_check_tab(struct builder *b, const struct node *n)
 }
 
 /* ── putting nodes where they belong ── */
-
-static int by_text_then_place(const void *a, const void *b)
-{
-	const struct node *x = *(const struct node *const *)a, *y = *(const struct node *const *)b;
-	size_t len = x->text.len < y->text.len ? x->text.len : y->text.len;
-	int order = len ? memcmp(x->text.at, y->text.at, len) : 0;
-	if (order)
-		return order;
-	if (x->text.len != y->text.len)
-		return x->text.len < y->text.len ? -1 : 1;
-	if (x->line != y->line)
-		return x->line < y->line ? -1 : 1;
-	return x->column < y->column ? -1 : x->column > y->column;
-}
-
-static void builder_find_duplicates(struct builder *b, struct node *map)
-{
-	if (map->count < 2)
-		return;
-	struct node **keys = arena_take(&b->load->scratch, map->count * sizeof(*keys)), **end = keys;
-	if (!keys) {
-		complain_memory(b->load);
-		b->failed = true;
-		return;
-	}
-	for (struct node *key = map->first; key; key = key->next)
-		*end++ = key;
-	qsort(keys, map->count, sizeof(*keys), by_text_then_place);
-	const struct node *original = keys[0];
-	for (struct node **at = keys + 1; at < end; at++) {
-		if (!span_eq(original->text, (*at)->text)) {
-			original = *at;
-			continue;
-		}
-		complain(b->load, *at, SPAN_NONE, "duplicate key '" SPAN_FMT "'", SPAN_ARG((*at)->text));
-		complain_hint(b->load, "first on line %u", original->line);
-		(*at)->kind = NODE_LIST;                /* a mark for the sweep below: keys are scalars */
-	}
-	struct node *before = NULL;
-	for (struct node *key = map->first; key; key = key->next)
-		if (key->kind == NODE_LIST)
-			node_unlink(map, before, key);
-		else
-			before = key;
-}
-
-/* `<<: *base` (YAML 1.1): the keys of base, where the mapping has none of its own. */
-static void builder_merge_from(struct builder *b, struct node *map, const struct node *base)
-{
-	if (base->kind != NODE_MAP) {
-		builder_stop(b, base, "'<<' needs a mapping", "write <<: *name, where &name stands before a mapping");
-		return;
-	}
-	if (map->count > 512 || base->count > 512) {
-		builder_stop(b, map, "too many keys to merge with '<<'", "at most 512");
-		return;
-	}
-	for (const struct node *key = base->first; key && !b->failed; key = key->next) {
-		if (node_find(map, key->text))
-			continue;
-		struct node *copy = arena_take(&b->load->scratch, sizeof(*copy));
-		if (!copy || (b->weight += key->weight) > TREE_WEIGHT_MAX) {
-			builder_stop(b, map, "the aliases of this file expand to too many values", "write them out");
-			return;
-		}
-		*copy = *key;
-		map->weight += key->weight;
-		node_append(map, copy);
-	}
-}
-
-static void builder_merge(struct builder *b, struct node *map)
-{
-	struct node *before = NULL;
-	for (struct node *key = map->first; key; before = key, key = key->next) {
-		if (!key->plain || !span_eq(key->text, SPAN("<<")))
-			continue;
-		const struct node *base = key->value;
-		node_unlink(map, before, key);
-		if (base->kind != NODE_LIST)
-			builder_merge_from(b, map, base);
-		else
-			for (const struct node *item = base->first; item && !b->failed; item = item->next)
-				builder_merge_from(b, map, item);
-		return;
-	}
-}
 
 static void builder_check_key(struct builder *b, struct node *n)
 {
@@ -340,8 +226,8 @@ static void builder_close(struct builder *b)
 	for (const struct node *child = n->first; child; child = child->next)
 		n->weight += child->weight;
 	if (n->kind == NODE_MAP) {
-		builder_find_duplicates(b, n);
-		builder_merge(b, n);
+		if (!tree_find_duplicates(b->load, n) || !tree_merge(b->load, n, &b->weight))
+			b->failed = true;
 	}
 	builder_anchor(b, b->anchor_names[b->depth], n);
 	/* The children were counted when they were attached. */
@@ -380,7 +266,19 @@ static void builder_event(struct builder *b, const yaml_event_t *event)
 	}
 }
 
-/* libyaml's words, but for the mistake that everybody makes: tabs. */
+/* The character that begins a value and means something else to YAML: "*.example.com", ":80" in brackets, "@x". */
+static char quote_missing(const struct builder *b)
+{
+	const yaml_mark_t marks[] = { b->parser.problem_mark, b->parser.context_mark };
+	for (size_t i = 0; i < 2; i++) {
+		struct span line = source_line(b->source, (unsigned)marks[i].line + 1);
+		if (b->source->ascii && marks[i].column < line.len && strchr("*&@`%:!", line.at[marks[i].column]))
+			return line.at[marks[i].column];
+	}
+	return '\0';
+}
+
+/* libyaml's words, but for the mistakes that everybody makes: tabs, and values that want quotes. */
 static void builder_syntax_error(struct builder *b)
 {
 	const yaml_parser_t *p = &b->parser;
@@ -398,24 +296,14 @@ static void builder_syntax_error(struct builder *b)
 		complain_hint(b->load, "indent with spaces");
 	} else {
 		complain_place(b->load, b->source, line, column, "not valid YAML: %s", p->problem ? p->problem : "syntax error");
-		if (p->context && p->context_mark.line + 1 != line)
+		if (quote_missing(b))
+			complain_hint(b->load, "put quotes around a value that begins with %c", quote_missing(b));
+		else if (p->context && p->context_mark.line + 1 != line)
 			complain_hint(b->load, "%s that began on line %zu", p->context, p->context_mark.line + 1);
 		else
 			complain_hint(b->load, "look at the indentation, colons and quotes here");
 	}
 	b->failed = true;
-}
-
-void yaml_adopt(struct node *n, const struct source_text *source, unsigned line, unsigned column)
-{
-	n->source = source;
-	n->line = line;
-	n->column += column - 1;
-	n->text_column += column - 1;
-	for (struct node *child = n->first; child; child = child->next)
-		yaml_adopt(child, source, line, column);
-	if (n->value)
-		yaml_adopt(n->value, source, line, column);
 }
 
 struct node *yaml_read(struct load *load, struct source_text *source)

@@ -63,11 +63,17 @@ static void stop_keeping(struct exchange *ex)
 	buf_clear(&ex->request_body.held);
 }
 
+/* A body that is too long to be kept whole need not be kept at all once the endpoint has seen a part of it. */
+static bool keeps_in_vain(const struct exchange *ex)
+{
+	return ex->request.framing == BODY_LENGTH && ex->request.content_length > ex->replay_bytes && ex->request_reached;
+}
+
 /* Passes bytes to the running call and, while a retry may want them, keeps them. */
 static void give(struct exchange *ex, struct slice bytes, bool end)
 {
 	struct pipe *p = &ex->request_body;
-	if (ex->keeping && bytes.len && (p->held.len + bytes.len > ex->replay_bytes || !buf_keep(&p->held, bytes)))
+	if (ex->keeping && bytes.len && (keeps_in_vain(ex) || p->held.len + bytes.len > ex->replay_bytes || !buf_keep(&p->held, bytes)))
 		stop_keeping(ex);
 	ex->route->ops->body(ex->call, bytes, end);
 }
@@ -132,6 +138,16 @@ void exchange_request_taken(struct exchange *ex, size_t n)
 	ex->request_paid = ex->request_taken;
 	if (grant && ex->request_body.state != PIPE_ENDED)
 		ex->client_ops->want(ex->client, ex, grant);
+}
+
+bool exchange_may_splice_request(const struct exchange *ex)
+{
+	return ex->call && (!ex->keeping || keeps_in_vain(ex)) && !ex->tunnel && ex->route->ops->splices;
+}
+
+bool exchange_may_splice_reply(const struct exchange *ex)
+{
+	return ex->committed && !ex->local && !ex->tunnel && !ex->route->tapped && ex->client_ops->splices;
 }
 
 bool exchange_can_replay(const struct exchange *ex) { return ex->keeping && !ex->tunnel; }

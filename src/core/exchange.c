@@ -26,7 +26,7 @@ struct exchange *exchange_new(struct worker *w, struct router *router, const str
 	body_init(ex);
 	link_init(&ex->on_list);
 	list_append(&w->live, &ex->on_live);
-	w->live_count++;
+	worker_count_live(w, +1);
 	return ex;
 }
 

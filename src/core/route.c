@@ -47,6 +47,7 @@ static bool open_chain(struct route *r, const struct router_parts *parts)
 			try_begun = true;
 			r->attempt_from = r->depth;
 		}
+		r->tapped |= type->tap != NULL;
 		must(type->per_try || !try_begun);        /* registry.c: what belongs to a try stands innermost */
 		r->slot_at[r->depth] = r->slot_bytes;
 		/* even an empty slot has an address of its own: exchange_cut finds the door by it */

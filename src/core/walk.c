@@ -64,7 +64,7 @@ void walk_finish(struct exchange *ex, enum ending how)
 		ex->worker->on_over(ex->worker, ex);
 	ex->client_ops->done(ex->client, ex);
 	link_remove(&ex->on_live);
-	ex->worker->live_count--;
+	worker_count_live(ex->worker, -1);
 	list_append(&ex->worker->graveyard, &ex->on_list);
 }
 

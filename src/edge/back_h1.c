@@ -20,6 +20,7 @@
 #include "edge/stream.h"
 #include "http/h1_write.h"
 #include "pool.h"
+#include "splice.h"
 
 enum {
 	OUT_MAX = 2 * PIPE_WINDOW_MAX + 2 * CHUNK_BODY,
@@ -48,6 +49,7 @@ struct back {
 	struct timer     timer;                   /* connect, or idle; lazy                           */
 	uint64_t         since_us;                /* connecting: began; idle: since                   */
 	size_t           unpaid;
+	struct splice   *pipe;                    /* while a long reply body is spliced               */
 	uint64_t         served;
 	enum back_state  state;
 	bool reused, got_bytes, head_read;
@@ -108,6 +110,7 @@ static void close_back(struct back *b)
 static void free_back(struct stream *s)
 {
 	struct back *b = container_of(s, struct back, stream);
+	splice_done(&b->pipe);
 	h1_reader_fini(&b->reader);
 	free(b);
 }
@@ -130,6 +133,7 @@ static void go_idle(struct back *b)
 {
 	struct call *next = NULL;
 	b->served++;
+	h1_reader_next(&b->reader);
 	b->state = BACK_IDLE;
 	b->since_us = now_of(b);
 	if (!list_empty(&b->pool->waiting))
@@ -151,6 +155,7 @@ static void reply_over(struct back *b, bool more_bytes)
 	bool keep = b->keep && b->request_ended && b->stream.out.len == 0 && !b->stream.hup && !more_bytes && !b->tunnel
 		&& (!conf->max_requests || b->served + 1 < conf->max_requests);
 	struct exchange *ex = detach(b)->ex;
+	splice_done(&b->pipe);
 	exchange_upstream_body(ex, slice_of(SPAN_NONE), true);
 	if (keep)
 		go_idle(b);
@@ -219,7 +224,6 @@ static void begin_call(struct back *b, struct call *call)
 	b->reused = b->served > 0;
 	b->got_bytes = b->head_read = b->request_ended = b->reply_ended = b->keep = b->tunnel = false;
 	b->unpaid = 0;
-	h1_reader_next(&b->reader);
 	b->reader.arena = &call->ex->arena;
 	b->reader.reply = &call->ex->reply;
 	stream_want_input(&b->stream, true);
@@ -378,15 +382,45 @@ static bool wants_large_read(const struct back *b)
 		|| (ex->reply.framing == BODY_LENGTH && ex->reply.content_length - ex->reply_body.total >= LARGE_BODY);
 }
 
+/* A long body that nobody needs to look at. false: read it as usual. */
+static bool splice_in(struct back *b)
+{
+	struct exchange *ex = b->call->ex;
+	uint64_t left = h1_reader_left(&b->reader);
+	struct slice got;
+
+	if (left < (b->pipe ? 1 : SPLICE_MIN) || !b->head_read || !exchange_may_splice_reply(ex))
+		return false;
+	switch (stream_splice(&b->stream, &b->pipe, left, &got)) {
+	case GOT_NOTHING: return true;
+	case GOT_END:     endpoint_ended(b, false); return true;
+	case GOT_ERROR:
+		if (b->stream.error != EINVAL)
+			endpoint_ended(b, true);
+		return b->stream.error != EINVAL;
+	case GOT_BYTES:   break;
+	}
+	h1_reader_skip(&b->reader, got.len);
+	exchange_upstream_body(ex, got, false);
+	if (b->call && left == got.len)
+		take_in(b, slice_of(SPAN_NONE));  /* the end */
+	else if (b->call && !exchange_reply_open(ex))
+		stream_want_input(&b->stream, false);
+	return true;
+}
+
 static void back_input(struct stream *s)
 {
 	struct back *b = container_of(s, struct back, stream);
 	struct slice got;
 
 	if (!b->call) {                           /* idle, and yet something came: bytes nobody asked for, or the end */
-		close_back(b);
+		if (b->state != BACK_IDLE || stream_read(s, false, &got) != GOT_NOTHING)
+			close_back(b);
 		return;
 	}
+	if (splice_in(b))
+		return;
 	switch (stream_read(s, wants_large_read(b), &got)) {
 	case GOT_NOTHING: return;
 	case GOT_END:     endpoint_ended(b, false); return;
@@ -593,7 +627,7 @@ static const struct stream_events back_events = {
 };
 
 static const struct upstream_ops back_ops = {
-	.start = back_start, .body = back_body, .want = back_want, .cancel = back_cancel,
+	.splices = true, .start = back_start, .body = back_body, .want = back_want, .cancel = back_cancel,
 };
 
 struct upstream_server backend_server(struct backend *backend) { return (struct upstream_server){ &back_ops, backend }; }

@@ -48,56 +48,30 @@ const char *h1_fault_text(enum h1_fault fault)
 
 /* What llhttp said about one run of bytes. Lives on the stack of the call that fed them. */
 struct witness {
-	const char *base;                     /* of the section, for the digest          */
-	uint64_t    digest;
-	struct span name, value, target;      /* the field being read; the request target */
-	bool        no_body, in_value, torn;  /* torn: one element in two places          */
-	unsigned    heads, ends;              /* messages whose head, whose body was over */
-	uint64_t    data;                     /* body bytes                               */
-	uint64_t    chunk;                    /* the size in the last chunk line          */
-	llhttp_t    at_head;                  /* as it was when the head was over         */
+	const char       *base;               /* of the section                           */
+	struct h1_places  places;             /* of names and values                      */
+	struct span       target;             /* of a request                             */
+	uint64_t          length, data, chunk;/* Content-Length; body bytes; the size in the last chunk line */
+	unsigned          heads, ends;        /* messages whose head, whose body was over */
+	unsigned          status, flags;
+	uint8_t           method, major, minor;
+	bool              no_body, torn;      /* torn: the target in two places           */
 };
 
-static struct witness *witness_of(llhttp_t *p) { return p->data; }
-
-static void extend(struct witness *w, struct span *s, const char *at, size_t len)
-{
-	if (!s->at)
-		*s = (struct span){ at, len };
-	else if (span_end(*s) == at)
-		s->len += len;
-	else
-		w->torn = true;
-}
-
-static void field_over(struct witness *w)
-{
-	if (!w->in_value)
-		return;
-	while (w->value.len && (span_end(w->value)[-1] == ' ' || span_end(w->value)[-1] == '\t'))
-		w->value.len--;
-	w->digest = h1_digest(h1_digest(w->digest, w->base, w->name), w->base, w->value);
-	w->name = w->value = SPAN_NONE;
-	w->in_value = false;
-}
+static inline struct witness *witness_of(llhttp_t *p) { return p->data; }
 
 static int on_url(llhttp_t *p, const char *at, size_t len)
 {
-	extend(witness_of(p), &witness_of(p)->target, at, len);
+	struct witness *w = witness_of(p);
+
+	w->torn = w->torn || w->target.at;
+	w->target = (struct span){ at, len };
 	return 0;
 }
 
-static int on_header_field(llhttp_t *p, const char *at, size_t len)
+static int on_header(llhttp_t *p, const char *at, size_t len)
 {
-	field_over(witness_of(p));
-	extend(witness_of(p), &witness_of(p)->name, at, len);
-	return 0;
-}
-
-static int on_header_value(llhttp_t *p, const char *at, size_t len)
-{
-	witness_of(p)->in_value = true;
-	extend(witness_of(p), &witness_of(p)->value, at, len);
+	h1_place(&witness_of(p)->places, witness_of(p)->base, at, len);
 	return 0;
 }
 
@@ -105,9 +79,13 @@ static int on_headers_complete(llhttp_t *p)
 {
 	struct witness *w = witness_of(p);
 
-	field_over(w);
 	w->heads++;
-	w->at_head = *p;
+	w->length = p->content_length;
+	w->flags = p->flags;
+	w->status = p->status_code;
+	w->method = p->method;
+	w->major = p->http_major;
+	w->minor = p->http_minor;
 	p->upgrade = 0;                       /* a message is over when its body is; tunnels are h1_reader_tunnel's business */
 	return w->no_body;
 }
@@ -127,13 +105,12 @@ static int on_chunk_header(llhttp_t *p)
 
 static int on_message_complete(llhttp_t *p)
 {
-	field_over(witness_of(p));            /* of trailers */
 	witness_of(p)->ends++;
 	return 0;
 }
 
 static const llhttp_settings_t settings = {
-	.on_url = on_url, .on_header_field = on_header_field, .on_header_value = on_header_value,
+	.on_url = on_url, .on_header_field = on_header, .on_header_value = on_header,
 	.on_headers_complete = on_headers_complete, .on_body = on_body, .on_chunk_header = on_chunk_header,
 	.on_message_complete = on_message_complete,
 };
@@ -149,7 +126,7 @@ static bool feed_body(struct h1_state *s, struct span bytes, uint64_t data, bool
 {
 	struct witness w = { .base = bytes.at };
 
-	return feed(s, &w, bytes) && w.data == data && w.ends == over && w.heads == 0 && !w.name.at;
+	return feed(s, &w, bytes) && w.data == data && w.ends == over && w.heads == 0 && w.places.lengths == 0;
 }
 
 static const uint8_t llhttp_methods[METHOD_COUNT] = {
@@ -166,16 +143,19 @@ static bool feed_section(struct h1_state *s, struct witness *w, struct span sect
 		feed(s, w, span_from(section, section.len - 1)) && !w->torn && w->data == 0;
 }
 
-/* The numbers of the head that both have read. */
-struct opinion { uint64_t digest, length; bool chunked, has_length; unsigned minor; bool over; };
+static bool same_places(const struct h1_places *a, const struct h1_places *b)
+{
+	return a->starts == b->starts && a->lengths == b->lengths;
+}
+
+/* What both have read of any head. */
+struct opinion { struct h1_places places; uint64_t length; unsigned minor; bool chunked, has_length, over; };
 
 static bool agrees(const struct witness *w, const struct opinion *o)
 {
-	const llhttp_t *p = &w->at_head;
-
-	return w->heads == 1 && w->ends == o->over && w->digest == o->digest && p->http_major == 1 && p->http_minor == o->minor &&
-		!(p->flags & F_CHUNKED) == !o->chunked && !(p->flags & F_CONTENT_LENGTH) == !o->has_length &&
-		(!o->has_length || p->content_length == o->length);
+	return w->heads == 1 && w->ends == o->over && same_places(&w->places, &o->places) && w->major == 1 && w->minor == o->minor &&
+		!(w->flags & F_CHUNKED) == !o->chunked && !(w->flags & F_CONTENT_LENGTH) == !o->has_length &&
+		(!o->has_length || w->length == o->length);
 }
 
 /* ── steps ── */
@@ -289,14 +269,14 @@ static enum h1_fault parse_request(struct h1_reader *r, struct span head)
 		fault = h1_rules_request(q, &parse.framing, r->limits, r->arena);
 	if (fault)
 		return fault;
-	struct opinion ours = { parse.digest, q->content_length, q->framing == BODY_STREAM, q->framing == BODY_LENGTH, q->minor,
+	struct opinion ours = { parse.places, q->content_length, q->minor, q->framing == BODY_STREAM, q->framing == BODY_LENGTH,
 		q->framing == BODY_NONE || (q->framing == BODY_LENGTH && q->content_length == 0) };
 	if (q->method == METHOD_OTHER) {
 		if (!feed(s, &w, SPAN("POST")))
 			return H1_FAULT_DISAGREEMENT;
 		head = span_from(head, q->method_text.len);
 	}
-	if (!feed_section(s, &w, head) || !agrees(&w, &ours) || w.at_head.method != llhttp_methods[q->method] ||
+	if (!feed_section(s, &w, head) || !agrees(&w, &ours) || w.method != llhttp_methods[q->method] ||
 	    w.target.at != url.at || w.target.len != url.len)
 		return H1_FAULT_DISAGREEMENT;
 	s->chunk.left = q->framing == BODY_LENGTH ? q->content_length : 0;
@@ -326,10 +306,10 @@ static enum h1_fault parse_reply(struct h1_reader *r, struct span head)
 		fault = h1_rules_reply(q, &parse.framing, r->asked, r->asked_upgrade);
 	if (fault)
 		return fault;
-	struct opinion ours = { parse.digest, q->content_length, parse.framing.codings > 0, q->has_length, q->minor,
+	struct opinion ours = { parse.places, q->content_length, q->minor, parse.framing.codings > 0, q->has_length,
 		q->framing == BODY_NONE || (q->framing == BODY_LENGTH && q->content_length == 0) };
 	w.no_body = q->framing == BODY_NONE;
-	if (!feed_section(s, &w, head) || !agrees(&w, &ours) || w.at_head.status_code != q->status)
+	if (!feed_section(s, &w, head) || !agrees(&w, &ours) || w.status != (unsigned)q->status)
 		return H1_FAULT_DISAGREEMENT;
 	s->chunk.left = q->framing == BODY_LENGTH ? q->content_length : 0;
 	s->phase = ours.over ? AT_END : q->framing == BODY_LENGTH ? IN_LENGTH : q->chunked ? IN_CHUNKS : IN_UNTIL_CLOSE;
@@ -396,7 +376,7 @@ static enum h1_step parse_trailers(struct h1_reader *r, struct span section)
 	}
 	if (h1_parse_fields(&parse, &r->trailers) || h1_is_forbidden_trailer(&r->trailers, &parse.framing))
 		return ruin(r, H1_FAULT_TRAILER);
-	if (!feed_section(s, &w, section) || w.ends != 1 || w.heads != 0 || w.digest != parse.digest)
+	if (!feed_section(s, &w, section) || w.ends != 1 || w.heads != 0 || !same_places(&w.places, &parse.places))
 		return ruin(r, H1_FAULT_DISAGREEMENT);
 	s->phase = AT_END;
 	return H1_END;
@@ -532,6 +512,23 @@ void h1_reader_tunnel(struct h1_reader *r)
 
 	must(s->phase == AT_END || (s->phase == IN_HEAD && !r->held));
 	s->phase = IN_TUNNEL;
+}
+
+uint64_t h1_reader_left(const struct h1_reader *r)
+{
+	const struct h1_state *s = (const struct h1_state *)(const void *)r->space;
+	return s->phase == IN_LENGTH ? s->chunk.left : 0;
+}
+
+void h1_reader_skip(struct h1_reader *r, uint64_t n)
+{
+	struct h1_state *s = state_of(r);
+
+	must(s->phase == IN_LENGTH && n <= s->chunk.left);
+	s->chunk.left -= n;
+	s->parser.content_length -= n;            /* the second opinion is told too */
+	if (s->chunk.left == 0)
+		s->phase = AT_END;
 }
 
 size_t h1_reader_held(const struct h1_reader *r)
