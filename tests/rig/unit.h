@@ -10,11 +10,15 @@
 
 #include "simple.h"
 
-#define assert_span(span, text) do { \
-		struct span got_ = (span); \
-		assert_int_equal(got_.len, strlen(text)); \
-		assert_memory_equal(got_.len ? got_.at : "", text, got_.len); \
-	} while (0)
+#define assert_span(got, text) assert_span_at((got), (text), __FILE__, __LINE__)
+static inline void assert_span_at(struct span got, const char *text, const char *file, int line)
+{
+	if (span_eq(got, span_of(text)))
+		return;
+	print_error("'" SPAN_FMT "' is not '%s'\n", SPAN_ARG(got), text);
+	_fail(file, line);
+}
+
 #define ms(n) ((uint64_t)(n) * 1000)
 
 #endif
