@@ -523,6 +523,7 @@ static void traces(void **state)
 		{ "00-4bf92f3577b34da6a3ce929d0e0e473g-00f067aa0ba902b7-01", false, false },
 		{ "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1", false, false },
 		{ "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x", false, false },
+		{ "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0001", false, false },
 		{ "00_4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", false, false },
 		{ "00-4bf92f3577b34da6a3ce929d0e0e4736.00f067aa0ba902b7-01", false, false },
 		{ "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7.01", false, false },

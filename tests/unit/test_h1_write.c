@@ -117,7 +117,7 @@ static void framing_is_never_copied(void **state)
 
 static void a_field_in_its_line_is_copied_as_it_is(void **state)
 {
-	static const char line[] = "Name: value\r\nOther:value";
+	static const char line[] = "Name: value\r\nOther:value", blanks[] = "A  b";
 	struct request r = { .method_text = SPAN("GET"), .target = SPAN("/"), .authority = SPAN("h") };
 
 	(void)state;
@@ -126,7 +126,8 @@ static void a_field_in_its_line_is_copied_as_it_is(void **state)
 	assert_true(fields_add(&r.fields, (struct span){ line + 13, 5 }, (struct span){ line + 19, 5 }));
 	/* two bytes apart, but not ": " */
 	assert_true(fields_add(&r.fields, (struct span){ line, 2 }, (struct span){ line + 4, 1 }));
-	check_request(&r, H1_KEEP_ALIVE, "GET / HTTP/1.1\r\nhost: h\r\nName: value\r\nOther: value\r\nNa: :\r\n\r\n");
+	assert_true(fields_add(&r.fields, (struct span){ blanks, 1 }, (struct span){ blanks + 3, 1 }));
+	check_request(&r, H1_KEEP_ALIVE, "GET / HTTP/1.1\r\nhost: h\r\nName: value\r\nOther: value\r\nNa: :\r\nA: b\r\n\r\n");
 }
 
 static void replies(void **state)
