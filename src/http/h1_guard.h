@@ -63,6 +63,13 @@ bool h1_is_forbidden_trailer(const struct fields *, const struct h1_framing_fiel
 enum h1_fault h1_rules_request(struct request *, const struct h1_framing_fields *, const struct h1_limits *, struct arena *);
 enum h1_fault h1_rules_reply(struct reply *, const struct h1_framing_fields *, enum method asked, bool asked_upgrade);
 
+/* ── held: a piece of a section without its end (h1_held.c) ── */
+uint32_t    h1_held_limit(const struct h1_reader *);
+bool        h1_held_add(struct h1_reader *, struct span piece);               /* false: out of memory */
+/* What was held and the last piece, in the arena, in one run. .at == NULL: out of memory, or the caller set no arena. */
+struct span h1_held_collect(struct h1_reader *, struct span piece);
+void        h1_held_drop(struct h1_reader *);
+
 /* ── chunk ── */
 enum { H1_MAX_EXTENSION_LINE = 256, H1_MAX_EXTENSIONS = 16 * 1024 };
 struct h1_chunk {

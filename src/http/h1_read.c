@@ -3,9 +3,9 @@
  * The only file that knows llhttp. What it says is a second opinion: method, target, version, status, lengths, every field's
  * boundaries and the end of the message must be what the guard found, else the message is refused (DISAGREEMENT).
  *
- * Invariants: llhttp sees each byte of a message exactly once, in order, after the guard passed it, and never the next
- * message's. `ahead` bytes of the caller's memory were scanned and not consumed: the next call must begin with them.
- * `held` is NULL unless a head or trailers came in pieces.
+ * Invariants: llhttp sees each byte of a message exactly once, in order, after the guard passed it (but for body bytes moved past
+ * us, h1_reader_skip), and never the next message's. `ahead` bytes of the caller's memory were scanned and not consumed: the
+ * next call must begin with them.
  */
 #include "http/h1_read.h"
 
@@ -13,7 +13,7 @@
 #include "h1_guard.h"
 #include "llhttp.h"
 
-_Static_assert(LLHTTP_VERSION_MAJOR >= 9 || LLHTTP_STRICT_MODE, "llhttp before 9 must be built and used with LLHTTP_STRICT_MODE=1");
+_Static_assert(LLHTTP_VERSION_MAJOR >= 9 || LLHTTP_STRICT_MODE, "llhttp before 9 must be built with LLHTTP_STRICT_MODE=1");
 
 enum phase { IN_HEAD, IN_LENGTH, IN_UNTIL_CLOSE, IN_CHUNKS, IN_TRAILERS, AT_END, IN_TUNNEL, IN_RUINS };
 
@@ -164,52 +164,8 @@ static enum h1_step ruin(struct h1_reader *r, enum h1_fault fault)
 {
 	r->fault = fault;
 	state_of(r)->phase = IN_RUINS;
-	chunk_unref(r->held);
-	r->held = NULL;
+	h1_held_drop(r);
 	return H1_BAD;
-}
-
-static uint32_t section_limit(const struct h1_reader *r)
-{
-	return r->limits->max_header_bytes < CHUNK_BODY ? r->limits->max_header_bytes : CHUNK_BODY;
-}
-
-/* Keeps a piece of a section that is not whole. */
-static bool gather(struct h1_reader *r, struct span piece)
-{
-	size_t need = (r->held ? r->held->used : 0) + piece.len;
-
-	if (!r->held || need > r->held->size) {
-		struct chunk *bigger = chunk_new(r->pool, need <= CHUNK_SMALL ? CHUNK_SMALL : need <= CHUNK_HEAD ? CHUNK_HEAD : CHUNK_BODY);
-
-		if (!bigger)
-			return false;
-		if (r->held) {
-			memcpy(bigger->data, r->held->data, r->held->used);
-			bigger->used = r->held->used;
-			chunk_unref(r->held);
-		}
-		r->held = bigger;
-	}
-	memcpy(r->held->data + r->held->used, piece.at, piece.len);
-	r->held->used += (unsigned)piece.len;
-	return true;
-}
-
-/* What was gathered and the last piece, in the arena, in one run. .at == NULL: out of memory. */
-static struct span collect(struct h1_reader *r, struct span piece)
-{
-	size_t held = r->held ? r->held->used : 0;
-	char *to = r->arena ? arena_text(r->arena, held + piece.len) : NULL;
-
-	if (!to)
-		return SPAN_NONE;
-	if (held)
-		memcpy(to, r->held->data, held);
-	memcpy(to + held, piece.at, piece.len);
-	chunk_unref(r->held);
-	r->held = NULL;
-	return (struct span){ to, held + piece.len };
 }
 
 /* The one empty line that may come before a request (RFC 9112 §2.2). */
@@ -228,7 +184,7 @@ static enum h1_fault skip_lead(struct h1_state *s, struct span *piece)
 static enum h1_fault look(struct h1_reader *r, struct span in)
 {
 	struct h1_state *s = state_of(r);
-	struct h1_bounds bounds = { s->requests ? H1_REQUEST_HEAD : H1_REPLY_HEAD, section_limit(r), r->limits->max_target_bytes };
+	struct h1_bounds bounds = { s->requests ? H1_REQUEST_HEAD : H1_REPLY_HEAD, h1_held_limit(r), r->limits->max_target_bytes };
 	struct span piece;
 	size_t used;
 
@@ -236,20 +192,57 @@ static enum h1_fault look(struct h1_reader *r, struct span in)
 	piece = span_from(in, s->ahead);
 	if (s->requests && s->scan.seen == 0)
 		r->fault = skip_lead(s, &piece);
+	r->head_begun = r->head_begun || piece.len > 0;      /* the empty line before a request does not begin it */
 	if (!r->fault)
 		r->fault = h1_scan_piece(&s->scan, &bounds, piece, &used);
 	if (r->fault)
 		return r->fault;
 	s->ahead += (uint32_t)used;
-	r->head_begun = s->scan.seen > 0;
 	return H1_FAULT_NONE;
+}
+
+/* The list with room for every line of the head and some more. */
+static enum h1_fault begin_fields(struct h1_reader *r, struct fields *fields)
+{
+	unsigned lines = state_of(r)->scan.lines;     /* two of them are no fields: the first and the empty one */
+
+	if (lines > r->limits->max_fields + 2)
+		return H1_FAULT_TOO_MANY_FIELDS;
+	return fields_init(fields, r->arena, lines + SPARE_FIELDS) ? H1_FAULT_NONE : H1_FAULT_NO_MEMORY;
+}
+
+static bool is_over_with_its_head(enum framing framing, uint64_t length)
+{
+	return framing == BODY_NONE || (framing == BODY_LENGTH && length == 0);
+}
+
+static void enter_body(struct h1_state *s, enum framing framing, uint64_t length, bool chunked)
+{
+	s->chunk.left = framing == BODY_LENGTH ? length : 0;
+	s->phase = is_over_with_its_head(framing, length) ? AT_END : framing == BODY_LENGTH ? IN_LENGTH :
+		chunked ? IN_CHUNKS : IN_UNTIL_CLOSE;
+}
+
+/* url: the target as it stood in the first line. */
+static bool llhttp_reads_the_same_request(struct h1_state *s, struct span head, const struct h1_parse *parse, struct span url,
+	const struct request *q)
+{
+	struct witness w = { .base = head.at };
+	struct opinion ours = { parse->places, q->content_length, q->minor, q->framing == BODY_STREAM, q->framing == BODY_LENGTH,
+		is_over_with_its_head(q->framing, q->content_length) };
+
+	if (q->method == METHOD_OTHER) {
+		if (!feed(s, &w, SPAN("POST")))
+			return false;
+		head = span_from(head, q->method_text.len);
+	}
+	return feed_section(s, &w, head) && agrees(&w, &ours) && w.method == llhttp_methods[q->method] &&
+		w.target.at == url.at && w.target.len == url.len;
 }
 
 static enum h1_fault parse_request(struct h1_reader *r, struct span head)
 {
-	struct h1_state *s = state_of(r);
 	struct request *q = r->request;
-	struct witness w = { .base = head.at };
 	struct h1_parse parse;
 	struct span url;
 	enum h1_fault fault;
@@ -257,62 +250,50 @@ static enum h1_fault parse_request(struct h1_reader *r, struct span head)
 	*q = (struct request){ 0 };
 	h1_parse_init(&parse, head);
 	fault = h1_parse_request_line(&parse, q);
-	if (fault)
-		return fault;
-	url = q->target;
-	if (s->scan.lines > r->limits->max_fields + 2)
-		return H1_FAULT_TOO_MANY_FIELDS;
-	if (!fields_init(&q->fields, r->arena, s->scan.lines + SPARE_FIELDS))
-		return H1_FAULT_NO_MEMORY;
-	fault = h1_parse_fields(&parse, &q->fields);
+	url = q->target;                      /* before an absolute one is split */
+	if (!fault)
+		fault = begin_fields(r, &q->fields);
+	if (!fault)
+		fault = h1_parse_fields(&parse, &q->fields);
 	if (!fault)
 		fault = h1_rules_request(q, &parse.framing, r->limits, r->arena);
 	if (fault)
 		return fault;
-	struct opinion ours = { parse.places, q->content_length, q->minor, q->framing == BODY_STREAM, q->framing == BODY_LENGTH,
-		q->framing == BODY_NONE || (q->framing == BODY_LENGTH && q->content_length == 0) };
-	if (q->method == METHOD_OTHER) {
-		if (!feed(s, &w, SPAN("POST")))
-			return H1_FAULT_DISAGREEMENT;
-		head = span_from(head, q->method_text.len);
-	}
-	if (!feed_section(s, &w, head) || !agrees(&w, &ours) || w.method != llhttp_methods[q->method] ||
-	    w.target.at != url.at || w.target.len != url.len)
+	if (!llhttp_reads_the_same_request(state_of(r), head, &parse, url, q))
 		return H1_FAULT_DISAGREEMENT;
-	s->chunk.left = q->framing == BODY_LENGTH ? q->content_length : 0;
-	s->phase = ours.over ? AT_END : q->framing == BODY_LENGTH ? IN_LENGTH : IN_CHUNKS;
+	enter_body(state_of(r), q->framing, q->content_length, true);
 	return H1_FAULT_NONE;
+}
+
+static bool llhttp_reads_the_same_reply(struct h1_state *s, struct span head, const struct h1_parse *parse, const struct reply *q)
+{
+	struct witness w = { .base = head.at, .no_body = q->framing == BODY_NONE };
+	struct opinion ours = { parse->places, q->content_length, q->minor, parse->framing.codings > 0, q->has_length,
+		is_over_with_its_head(q->framing, q->content_length) };
+
+	return feed_section(s, &w, head) && agrees(&w, &ours) && w.status == (unsigned)q->status;
 }
 
 static enum h1_fault parse_reply(struct h1_reader *r, struct span head)
 {
-	struct h1_state *s = state_of(r);
 	struct reply *q = r->reply;
-	struct witness w = { .base = head.at };
 	struct h1_parse parse;
 	enum h1_fault fault;
 
 	*q = (struct reply){ 0 };
 	h1_parse_init(&parse, head);
 	fault = h1_parse_status_line(&parse, q);
-	if (fault)
-		return fault;
-	if (s->scan.lines > r->limits->max_fields + 2)
-		return H1_FAULT_TOO_MANY_FIELDS;
-	if (!fields_init(&q->fields, r->arena, s->scan.lines + SPARE_FIELDS))
-		return H1_FAULT_NO_MEMORY;
-	fault = h1_parse_fields(&parse, &q->fields);
+	if (!fault)
+		fault = begin_fields(r, &q->fields);
+	if (!fault)
+		fault = h1_parse_fields(&parse, &q->fields);
 	if (!fault)
 		fault = h1_rules_reply(q, &parse.framing, r->asked, r->asked_upgrade);
 	if (fault)
 		return fault;
-	struct opinion ours = { parse.places, q->content_length, q->minor, parse.framing.codings > 0, q->has_length,
-		q->framing == BODY_NONE || (q->framing == BODY_LENGTH && q->content_length == 0) };
-	w.no_body = q->framing == BODY_NONE;
-	if (!feed_section(s, &w, head) || !agrees(&w, &ours) || w.status != (unsigned)q->status)
+	if (!llhttp_reads_the_same_reply(state_of(r), head, &parse, q))
 		return H1_FAULT_DISAGREEMENT;
-	s->chunk.left = q->framing == BODY_LENGTH ? q->content_length : 0;
-	s->phase = ours.over ? AT_END : q->framing == BODY_LENGTH ? IN_LENGTH : q->chunked ? IN_CHUNKS : IN_UNTIL_CLOSE;
+	enter_body(state_of(r), q->framing, q->content_length, q->chunked);
 	return H1_FAULT_NONE;
 }
 
@@ -330,8 +311,8 @@ static enum h1_step read_head(struct h1_reader *r, struct span *in)
 	*in = span_from(*in, s->ahead);
 	s->ahead = s->lead_ahead = 0;
 	if (!s->scan.done)
-		return piece.len == 0 || gather(r, piece) ? H1_MORE : ruin(r, H1_FAULT_NO_MEMORY);
-	head = collect(r, piece);
+		return piece.len == 0 || h1_held_add(r, piece) ? H1_MORE : ruin(r, H1_FAULT_NO_MEMORY);
+	head = h1_held_collect(r, piece);
 	if (!head.at)
 		return ruin(r, H1_FAULT_NO_MEMORY);
 	fault = s->requests ? parse_request(r, head) : parse_reply(r, head);
@@ -385,7 +366,7 @@ static enum h1_step parse_trailers(struct h1_reader *r, struct span section)
 static enum h1_step read_trailers(struct h1_reader *r, struct span *in)
 {
 	struct h1_state *s = state_of(r);
-	struct h1_bounds bounds = { H1_TRAILERS, section_limit(r), 0 };
+	struct h1_bounds bounds = { H1_TRAILERS, h1_held_limit(r), 0 };
 	struct span section;
 	size_t used;
 
@@ -394,9 +375,9 @@ static enum h1_step read_trailers(struct h1_reader *r, struct span *in)
 	section = span_first(*in, used);
 	*in = span_from(*in, used);
 	if (!s->scan.done)
-		return used == 0 || gather(r, section) ? H1_MORE : ruin(r, H1_FAULT_NO_MEMORY);
+		return used == 0 || h1_held_add(r, section) ? H1_MORE : ruin(r, H1_FAULT_NO_MEMORY);
 	if (r->held || used > 2) {            /* else there are none: nothing to keep */
-		section = collect(r, section);
+		section = h1_held_collect(r, section);
 		if (!section.at)
 			return ruin(r, H1_FAULT_NO_MEMORY);
 	}
@@ -414,7 +395,9 @@ static enum h1_step read_chunks(struct h1_reader *r, struct span *in, struct spa
 
 	if (step == H1_CHUNK_BAD)
 		return ruin(r, H1_FAULT_CHUNK);
-	if (!feed(s, &w, span_between(from, in->at)) || w.data || w.ends || (step != H1_CHUNK_MORE && !in_data && w.chunk != s->chunk.left))
+	if (!feed(s, &w, span_between(from, in->at)) || w.data || w.ends)
+		return ruin(r, H1_FAULT_DISAGREEMENT);
+	if (step != H1_CHUNK_MORE && !in_data && w.chunk != s->chunk.left)
 		return ruin(r, H1_FAULT_DISAGREEMENT);
 	if (step == H1_CHUNK_LAST) {
 		s->scan = (struct h1_scan){ 0 };
@@ -458,8 +441,7 @@ void h1_reader_init(struct h1_reader *r, bool reads_requests, const struct h1_li
 
 void h1_reader_fini(struct h1_reader *r)
 {
-	chunk_unref(r->held);
-	r->held = NULL;
+	h1_held_drop(r);
 }
 
 void h1_reader_next(struct h1_reader *r)
@@ -517,6 +499,7 @@ void h1_reader_tunnel(struct h1_reader *r)
 uint64_t h1_reader_left(const struct h1_reader *r)
 {
 	const struct h1_state *s = (const struct h1_state *)(const void *)r->space;
+
 	return s->phase == IN_LENGTH ? s->chunk.left : 0;
 }
 
@@ -529,9 +512,4 @@ void h1_reader_skip(struct h1_reader *r, uint64_t n)
 	s->parser.content_length -= n;            /* the second opinion is told too */
 	if (s->chunk.left == 0)
 		s->phase = AT_END;
-}
-
-size_t h1_reader_held(const struct h1_reader *r)
-{
-	return r->held ? r->held->used : 0;
 }

@@ -17,7 +17,8 @@ static const struct raw_case circumstances[4] = {
 	{ .facts = { "asked=GET upgrade=1", 19 } }, { .facts = { "asked=HEAD upgrade=1", 20 } },
 };
 
-static size_t serialise(char *out, const struct reply *r, const struct request *asked, struct span body, const struct fields *trailers)
+static size_t serialise(char *out, const struct reply *r, const struct request *asked, struct span body,
+	const struct fields *trailers)
 {
 	bool stream = r->framing == BODY_STREAM;
 	enum h1_connection connection = r->status == 101 ? H1_UPGRADE : stream && asked->minor == 0 ? H1_CLOSE : H1_KEEP_ALIVE;

@@ -264,6 +264,41 @@ static void body_is_never_copied(void **state)
 	free(c.bytes);
 }
 
+/* Body bytes moved past the reader (splice) and bytes through it, mixed; the next message is found where it is. */
+static void skipped_body_bytes(void **state)
+{
+	struct raw_case c = case_of("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc...ghi");
+	struct raw_case next = case_of("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n");
+	struct raw_play p;
+	struct span in = { c.bytes, c.len - 6 }, data;
+
+	(void)state;
+	raw_begin(&p, true, &c);
+	assert_int_equal(h1_reader_left(&p.reader), 0);
+	assert_int_equal(h1_read(&p.reader, &in, &data), H1_HEAD);
+	assert_int_equal(h1_reader_left(&p.reader), 9);
+	assert_int_equal(h1_read(&p.reader, &in, &data), H1_DATA);
+	assert_int_equal(h1_reader_left(&p.reader), 6);
+	h1_reader_skip(&p.reader, 3);
+	in = (struct span){ c.bytes + c.len - 3, 3 };
+	assert_int_equal(h1_read(&p.reader, &in, &data), H1_DATA);
+	assert_true(span_eq(data, SPAN("ghi")));
+	assert_int_equal(h1_reader_left(&p.reader), 0);
+	assert_int_equal(h1_read(&p.reader, &in, &data), H1_END);
+	h1_reader_next(&p.reader);
+	in = (struct span){ next.bytes, next.len };
+	assert_int_equal(h1_read(&p.reader, &in, &data), H1_HEAD);
+	h1_reader_skip(&p.reader, 2);
+	assert_int_equal(h1_read(&p.reader, &in, &data), H1_END);
+	h1_reader_next(&p.reader);
+	in = (struct span){ next.bytes, next.len };
+	assert_int_equal(h1_read(&p.reader, &in, &data), H1_HEAD);
+	assert_int_equal(h1_read_eof(&p.reader), H1_BAD);
+	raw_end(&p);
+	free(c.bytes);
+	free(next.bytes);
+}
+
 static void nothing_is_held_while_idle(void **state)
 {
 	struct raw_case c = case_of("\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -303,6 +338,7 @@ static void certain_faults_need_no_arena(void **state)
 	assert_true(h1_reader_head_ready(&p.reader, in));
 	assert_int_equal(h1_read(&p.reader, &in, &data), H1_BAD);
 	assert_int_equal(p.reader.fault, H1_FAULT_LINE_END);
+	assert_true(p.reader.head_begun);
 	assert_int_equal(h1_read(&p.reader, &in, &data), H1_BAD);
 	assert_int_equal(h1_read_eof(&p.reader), H1_BAD);
 	raw_end(&p);
@@ -363,7 +399,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(requests), cmocka_unit_test(replies), cmocka_unit_test(tunnel_passes_everything_on),
-		cmocka_unit_test(tunnel_of_a_request), cmocka_unit_test(body_is_never_copied),
+		cmocka_unit_test(tunnel_of_a_request), cmocka_unit_test(body_is_never_copied), cmocka_unit_test(skipped_body_bytes),
 		cmocka_unit_test(nothing_is_held_while_idle), cmocka_unit_test(certain_faults_need_no_arena),
 		cmocka_unit_test(out_of_memory), cmocka_unit_test(trickle_is_linear),
 	};
