@@ -62,6 +62,7 @@ CORE_OBJ := $(CORE_SRC:%.c=$B/%.o) $(LLHTTP_OBJ)
 EDGE_OBJ := $(EDGE_SRC:%.c=$B/%.o)
 RIG_OBJ  := $(patsubst %.c,$B/%.o,$(wildcard tests/rig/*.c))
 UNIT_BIN := $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/test_*.c))
+EDGE_BIN := $(patsubst tests/edge/%.c,$B/edge-unit/%,$(wildcard tests/edge/test_*.c))
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 all: $B/outrigger                       ## build the release binary (default)
@@ -84,6 +85,11 @@ endif
 $B/unit/%: $B/tests/unit/%.o $(RIG_OBJ) $B/libcore.a
 	@mkdir -p $(@D)
 	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(CORE_LINK)
+$B/libedge.a: $(EDGE_OBJ)
+	$Qrm -f $@; $(if $(filter fuzz,$(VARIANT)),llvm-ar-14,gcc-ar) rcs $@ $(EDGE_OBJ)
+$B/edge-unit/%: $B/tests/edge/%.o $(patsubst %.c,$B/%.o,$(filter-out tests/edge/test_%,$(wildcard tests/edge/*.c))) $B/libedge.a $B/libcore.a
+	@mkdir -p $(@D)
+	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(EDGE_LINK) $(CORE_LINK)
 $B/fuzz/%: $B/tests/fuzz/%.o $(RIG_OBJ) $B/libcore.a
 	@mkdir -p $(@D)
 	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ $(CORE_LINK)
@@ -92,6 +98,8 @@ $B/fuzz/%: $B/tests/fuzz/%.o $(RIG_OBJ) $B/libcore.a
 
 unit: $(UNIT_BIN)                       ## run the unit tests of this VARIANT
 	$Qset -e; for t in $(UNIT_BIN); do CMOCKA_MESSAGE_OUTPUT=STDOUT $$t > $$t.log 2>&1 || { cat $$t.log; exit 1; }; done; echo "unit tests: $(words $(UNIT_BIN)) files passed"
+edge-unit: $(EDGE_BIN)                  ## run the unit tests of edge/ and app/, over loopback
+	$Qset -e; for t in $(EDGE_BIN); do CMOCKA_MESSAGE_OUTPUT=STDOUT $$t > $$t.log 2>&1 || { cat $$t.log; exit 1; }; done; echo "edge unit tests: $(words $(EDGE_BIN)) files passed"
 bench: build/release/bench/origin build/release/bench/load ## measure beside nginx and haproxy (ARGS=--quick for a first look)
 	$Q$(MAKE) VARIANT=release all
 	$Q$(PYTHON) tests/bench/bench.py $(ARGS)
@@ -102,4 +110,4 @@ clean:                                  ## remove everything built
 	$Qrm -rf build
 help:                                   ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-.PHONY: all unit bench clean help
+.PHONY: all unit edge-unit bench clean help

@@ -77,6 +77,9 @@ struct endpoint *endpoint_ref(struct endpoint *);
 void endpoint_unref(struct endpoint *);
 struct endpoint_set *endpoint_set_new(struct endpoint **, unsigned count);      /* takes over the references */
 
+/* "http://host:port", "http://[v6]:port/path", "unix:/path" (port 0, host as written). false: the port is no port. */
+bool endpoint_split(struct span url, struct span *host, unsigned *port);
+
 /* Addresses of a name, replaced whole by the resolver (control thread). count 0: `why`. */
 void endpoint_resolved(struct endpoint *, const struct address *, unsigned count, enum reason why);
 /* The next one in turn. false: there is none, *why says so. */

@@ -168,6 +168,8 @@ static void turn(struct loop *loop)
 	must(n >= 0 || errno == EINTR);
 
 	take_time(loop);
+	if (uv_backend_timeout(&loop->uv) > 0)
+		uv_update_time(&loop->uv);        /* its timers fall due by a time that otherwise only uv_run moves */
 	uint64_t began = loop->worker.now_us;
 	for (int i = 0; i < n; i++) {
 		struct watch *w = events[i].data.ptr;
