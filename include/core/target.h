@@ -40,6 +40,7 @@ struct endpoint {
 	uint64_t  id;                         /* unique in the process: the key of connection pools */
 	/* atomic, any thread */
 	uint64_t  in_flight;                  /* requests running there now                              */
+	uint64_t  connections;                /* open ones, in all pools                                 */
 	uint64_t  served, errors;             /* totals                                                  */
 	bool      unhealthy;                  /* by active checks                                        */
 	uint64_t  ejected_until_us;           /* by passive results; 0 or past: not ejected              */

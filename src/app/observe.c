@@ -5,7 +5,6 @@
 
 #include "app/access_log.h"
 #include "app/server.h"
-#include "core/exchange.h"
 
 /* Counters by status are made when a route first sees a method: most routes know two or three. */
 static uint64_t *statuses_of(struct route_stats *s, enum method m)
@@ -17,29 +16,44 @@ static uint64_t *statuses_of(struct route_stats *s, enum method m)
 	return s->requests[m];
 }
 
-static int status_of(const struct exchange *ex)
+struct measured measure(const struct exchange *ex, uint64_t clock_us)
 {
-	return ex->reason == REASON_client_closed ? reason_status(REASON_client_closed) : ex->reply.status;
+	const struct timing *t = &ex->timing;
+	uint64_t lag = clock_us > t->over_us ? clock_us - t->over_us : 0, waits = t->waited_us + t->queue_us + t->pause_us;
+	struct measured m = {
+		.status = ex->reason == REASON_client_closed ? reason_status(REASON_client_closed) : ex->reply.status,
+		.duration_us = t->over_us + lag - t->first_byte_us,
+		.bytes_out = ex->local ? ex->answer.body.len : ex->reply_body.total,
+		.replied = t->commit_us != 0,
+	};
+	if (!m.replied)
+		return m;
+	uint64_t ours = t->commit_us - t->start_us;
+	m.first_byte_us = t->commit_us - t->first_byte_us;
+	m.overhead_us = (ours > waits ? ours - waits : 0) + t->lag_us;
+	if (t->commit_us == t->over_us) {         /* head and end in one turn: the usual case */
+		m.first_byte_us += lag;
+		m.overhead_us += lag;
+	}
+	return m;
 }
 
-static void count(const struct exchange *ex)
+static void count(const struct exchange *ex, const struct measured *m)
 {
 	struct route_stats *s = ex->route->stats;
-	const struct timing *t = &ex->timing;
-	int status = status_of(ex);
-	uint64_t *by_status = statuses_of(s, ex->request.method), took = t->over_us - t->first_byte_us;
+	uint64_t *by_status = statuses_of(s, ex->request.method);
+	bool known = m->status >= STATUS_FIRST && m->status <= STATUS_LAST;
 
 	counter_add(&s->over, 1);
-	if (by_status && status >= STATUS_FIRST && status <= STATUS_LAST)
-		counter_add(&by_status[status - STATUS_FIRST], 1);
-	hist_add(&s->duration[status >= STATUS_FIRST && status <= STATUS_LAST ? status / 100 : 0], took);
-	if (t->commit_us) {
-		uint64_t first = t->commit_us - t->first_byte_us, others = t->upstream_us + t->queue_us;
-		hist_add(&s->first_byte, first);
-		hist_add(&s->overhead, first > others ? first - others : 0);
+	if (by_status && known)
+		counter_add(&by_status[m->status - STATUS_FIRST], 1);
+	hist_add(&s->duration[known ? m->status / 100 : 0], m->duration_us);
+	if (m->replied) {
+		hist_add(&s->first_byte, m->first_byte_us);
+		hist_add(&s->overhead, m->overhead_us);
 	}
 	counter_add(&s->request_bytes, ex->request_body.total);
-	counter_add(&s->reply_bytes, ex->reply_body.total);
+	counter_add(&s->reply_bytes, m->bytes_out);
 	if (ex->reason != REASON_NONE)
 		counter_add(&s->reasons[ex->reason], 1);
 }
@@ -47,9 +61,10 @@ static void count(const struct exchange *ex)
 static void over(struct worker *w, const struct exchange *ex)
 {
 	struct server *s = w->observer;
-	count(ex);
+	struct measured m = measure(ex, clock_now_us());
+	count(ex, &m);
 	if (s->access_log)
-		access_log_write(s->access_log, w, ex);
+		access_log_write(s->access_log, w, ex, &m);
 }
 
 void observe_worker(struct server *s, struct worker *w)

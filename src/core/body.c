@@ -224,6 +224,7 @@ void exchange_upstream_body(struct exchange *ex, struct slice bytes, bool end)
 	bool other_way_open = ex->tunnel ? ex->request_body.state != PIPE_ENDED : ex->reply.status == 101;
 	if (end && !other_way_open) {
 		ex->timing.upstream_us += ex->worker->now_us - ex->timing.call_us;
+		exchange_count_try(ex, REASON_NONE);
 		ex->call = NULL;
 	}
 	if (ex->committed)

@@ -104,6 +104,7 @@ static void close_back(struct back *b)
 	link_remove(&b->on_backs);
 	stream_close(&b->stream);
 	pool->open--;
+	__atomic_fetch_sub(&pool->endpoint->connections, 1, __ATOMIC_RELAXED);
 	serve_waiting(pool);
 }
 
@@ -144,7 +145,7 @@ static void go_idle(struct back *b)
 	if (!timer_armed(&b->timer))
 		worker_arm(&b->stream.loop->worker, &b->timer, b->pool->conf->idle_timeout_us, timed_out);
 	if (next) {
-		stats_of(next->ex)->reused++;
+		counter_add(&stats_of(next->ex)->reused, 1);
 		begin_call(b, next);
 	}
 }
@@ -265,8 +266,10 @@ static void back_wrote(struct stream *s, size_t n)
 			close_back(b);
 		return;
 	}
-	if (n)
+	if (n && !b->call->ex->request_reached) {
 		b->call->ex->request_reached = true;
+		b->call->ex->timing.lag_us += clock_now_us() - now_of(b);
+	}
 	if (b->unpaid > s->out.len) {
 		size_t paid = b->unpaid - s->out.len;
 		b->unpaid -= paid;
@@ -501,6 +504,7 @@ static enum reason open_back(struct call *call)
 		return why;
 	}
 	pool->open++;
+	__atomic_fetch_add(&pool->endpoint->connections, 1, __ATOMIC_RELAXED);
 	list_append(&backend->backs, &b->on_backs);
 	b->state = BACK_CONNECTING;
 	b->since_us = now_of(b);

@@ -120,6 +120,7 @@ static void close_front(struct front *f, bool reset)
 	buf_fini(&f->ahead);
 	link_remove(&f->on_fronts);
 	f->step->front_count--;
+	counter_add(&f->listener->closed, 1);
 	gate_leave(f->step->gate, (struct sockaddr *)f->peer);
 	if (reset)
 		stream_reset(&f->stream);
@@ -658,7 +659,8 @@ void front_h1_open(struct listener *listener, int fd, const struct sockaddr *pee
 	struct doorstep *step = listener->step;
 	struct front *f = calloc(1, sizeof(*f));
 	if (!f || !stream_open(&f->stream, step->loop, fd, &front_events, OUT_MAX)) {
-		listener->refused[REFUSED_memory]++;
+		counter_add(&listener->refused[REFUSED_memory], 1);
+		counter_add(&listener->closed, 1);
 		gate_leave(step->gate, peer);
 		if (!f)
 			close(fd);
