@@ -49,4 +49,8 @@ struct upstream_stats {
 	uint64_t    ejections;
 };
 
+/* The counters by status of one method; made when the method is first seen. NULL: out of memory. */
+uint64_t *route_stats_statuses(struct route_stats *, enum method);
+void      route_stats_fini(struct route_stats *);
+
 #endif

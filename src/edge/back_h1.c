@@ -52,7 +52,8 @@ struct back {
 	struct splice   *pipe;                    /* while a long reply body is spliced               */
 	uint64_t         served;
 	enum back_state  state;
-	bool reused, got_bytes, head_read;
+	bool reused, got_bytes;
+	bool in_head, head_read;                  /* a head is due; the head that counts was read (1xx do not) */
 	bool chunked;                             /* our request body                                 */
 	bool request_ended, reply_ended, keep, tunnel;
 	bool broken;                              /* out of memory inside a call of the core: the timer ends it */
@@ -223,6 +224,7 @@ static void begin_call(struct back *b, struct call *call)
 	if (b->state != BACK_CONNECTING)
 		b->state = BACK_BUSY;
 	b->reused = b->served > 0;
+	b->in_head = true;
 	b->got_bytes = b->head_read = b->request_ended = b->reply_ended = b->keep = b->tunnel = false;
 	b->unpaid = 0;
 	b->reader.arena = &call->ex->arena;
@@ -285,6 +287,7 @@ static bool take_head(struct back *b)
 	struct exchange *ex = b->call->ex;
 	int status = ex->reply.status;
 
+	b->in_head = false;
 	if (status >= 200 || status == 101) {
 		b->head_read = true;
 		b->keep = ex->reply.keep_alive;
@@ -318,7 +321,7 @@ static void take_in(struct back *b, struct slice got)
 	struct span in = slice_span(got), data;
 	b->got_bytes = true;
 	for (;;) {
-		if (!b->head_read && !h1_reader_head_ready(&b->reader, in)) {
+		if (b->in_head && !h1_reader_head_ready(&b->reader, in)) {
 			h1_read(&b->reader, &in, &data);
 			return;
 		}
@@ -337,6 +340,7 @@ static void take_in(struct back *b, struct slice got)
 		case H1_END:
 			if (!b->head_read) {      /* of a 1xx */
 				h1_reader_next(&b->reader);
+				b->in_head = true;
 				break;
 			}
 			if (b->reader.trailers.count)

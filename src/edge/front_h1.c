@@ -408,7 +408,7 @@ static void front_send_head(void *client, struct exchange *ex)
 	struct front *f = client;
 	const struct reply *r = &ex->reply;
 	bool tunnel = r->status == 101, bodyless = reply_has_no_body(ex->request.method, r->status);
-	f->keep = may_keep(f, ex) || tunnel;
+	f->keep = may_keep(f, ex) && !tunnel;
 	f->chunked = r->framing == BODY_STREAM && !bodyless && ex->request.minor >= 1 && !tunnel;
 	f->until_close = r->framing == BODY_STREAM && !bodyless && !f->chunked && !tunnel;
 	char *at = stream_room(&f->stream, h1_reply_size(r));

@@ -9,7 +9,7 @@ import os
 import pathlib
 import random
 import re
-import signal
+import signal as signals
 import socket
 import subprocess
 import time
@@ -152,7 +152,7 @@ class Outrigger:
             self.process.wait()
             raise AssertionError(f"still running {patience} s later:\n{self.err}") from None
 
-    def stop(self, number=signal.SIGQUIT):
+    def stop(self, number=signals.SIGQUIT):
         """Ends it, if the test has not, and asks the questions."""
         if self.process.poll() is None:
             self.signal(number)
