@@ -1,20 +1,8 @@
 /* observe.c - the end of an exchange, on its data thread: a few counters. */
 #include "app/observe.h"
 
-#include <stdlib.h>
-
 #include "app/access_log.h"
 #include "app/server.h"
-
-/* Counters by status are made when a route first sees a method: most routes know two or three. */
-static uint64_t *statuses_of(struct route_stats *s, enum method m)
-{
-	if (!s->requests[m]) {
-		uint64_t *fresh = calloc(STATUS_SLOTS, sizeof(*fresh));
-		__atomic_store_n(&s->requests[m], fresh, __ATOMIC_RELEASE);
-	}
-	return s->requests[m];
-}
 
 struct measured measure(const struct exchange *ex, uint64_t clock_us)
 {
@@ -41,7 +29,7 @@ struct measured measure(const struct exchange *ex, uint64_t clock_us)
 static void count(const struct exchange *ex, const struct measured *m)
 {
 	struct route_stats *s = ex->route->stats;
-	uint64_t *by_status = statuses_of(s, ex->request.method);
+	uint64_t *by_status = route_stats_statuses(s, ex->request.method);
 	bool known = m->status >= STATUS_FIRST && m->status <= STATUS_LAST;
 
 	counter_add(&s->over, 1);

@@ -92,6 +92,11 @@ static void router_free(struct router *router)
 	for (unsigned i = 0; router->routes && i < router->conf->route_count; i++)
 		for (unsigned d = 0; d < router->routes[i].depth; d++)
 			router->routes[i].chain[d]->type->close(router->routes[i].chain[d]);
+	for (unsigned i = 0; router->routes && i < router->conf->route_count; i++)
+		if (router->routes[i].stats)
+			route_stats_fini(router->routes[i].stats);
+	if (router->none.stats)
+		route_stats_fini(router->none.stats);
 	for (unsigned i = 0; router->upstreams && i < router->conf->upstream_count; i++)
 		if (router->upstreams[i])
 			upstream_unref(router->upstreams[i]);
