@@ -96,7 +96,7 @@ static void test_the_largest_buffer_and_a_full_window_fit_together(void **state)
 	simple_deed(&w);
 	struct guest *g = world_guest(&w, 0, "PUT", "/a");
 	g->body = 4 * 1024 * 1024;
-	g->streams = true;                            /* of known length it would not even be kept so far */
+	g->streams = true;                            /* a told length would have shown that it cannot be kept */
 	g->body_by = 16 * 1024;
 	g->body_every_us = ms(1);
 	world_run(&w);
