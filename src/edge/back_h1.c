@@ -123,6 +123,8 @@ static void fail(struct back *b, enum reason why)
 	struct call *call = detach(b);
 	if (call) {
 		struct exchange *ex = call->ex;
+		if (!b->head_read)
+			ex->reply = (struct reply){ 0 };  /* a refused head may have left a half of itself */
 		ex->reused_dead = b->reused && !b->got_bytes && why == REASON_upstream_reset;
 		exchange_upstream_failed(ex, why);
 	}

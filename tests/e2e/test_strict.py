@@ -55,7 +55,7 @@ def pair(shared_rig):
 def everything(c):
     """All that comes until the proxy closes, or is silent for a moment."""
     got = b""
-    c.sock.settimeout(0.3)
+    c.sock.settimeout(0.12)
     try:
         while True:
             part = c.sock.recv(65536)
@@ -69,7 +69,7 @@ def everything(c):
 
 def first_status(got):
     for m in NOT_FIRST.finditer(got):
-        if m.group(1) not in (b"100", b"103"):
+        if m.group(1)[:1] != b"1" or m.group(1) == b"101":
             return m.group(1).decode()
     return "-"
 
