@@ -116,8 +116,26 @@ scenario: $B/scenario                   ## play the scenarios: real policies, vi
 	$Q$B/scenario $(SCENARIOS)
 torture: $B/torture                     ## every scenario in thousands of worlds: clients killed, allocations failing, at random
 	$Q$B/torture $(SCENARIOS)
+e2e: $B/outrigger                       ## run the end-to-end tests against this VARIANT's binary
+	$QOUTRIGGER_BIN=$B/outrigger $(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e $(ARGS)
+fuzz-replay: $(FUZZ_BIN)                ## every fuzz target over its corpus (VARIANT=fuzz)
+	$Qset -e; for t in $(FUZZ_BIN); do n=$$(basename $$t); d=tests/fuzz/corpus/$${n#fuzz_}; $$t -runs=0 $$d > $$t.log 2>&1 || { cat $$t.log; exit 1; }; echo "$$n: $$(ls $$d | wc -l) seeds replayed"; done
+lint:                                   ## layers, sizes, banned calls
+	$Q$(PYTHON) tests/lint/lint.py
+packages: ; $Qtests/packages.sh $(PACKAGES_BUILD)
+packages-test: ; $Qtests/packages.sh $(PACKAGES_TEST)
+packages-bench: ; $Qtests/packages.sh $(PACKAGES_BENCH)
+test: packages-test                     ## everything: installs what is missing, builds, lints, tests; sanitizers included
+	$Q$(MAKE) lint
+	$Q$(MAKE) VARIANT=release all unit
+	$Q$(MAKE) VARIANT=debug unit edge-unit scenario torture
+	$Q$(MAKE) VARIANT=fuzz fuzz-replay
+	$Q$(MAKE) VARIANT=release e2e
+	$Q$(MAKE) VARIANT=debug e2e
+	$QOUTRIGGER_WORKERS=2 $(MAKE) VARIANT=tsan e2e
+	@echo "make test: everything passed"
 clean:                                  ## remove everything built
 	$Qrm -rf build
 help:                                   ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-.PHONY: all unit edge-unit bench clean help scenario torture
+.PHONY: e2e fuzz-replay lint packages packages-test packages-bench test all unit edge-unit bench clean help scenario torture
