@@ -34,7 +34,7 @@ endif
 
 # ── flags ──
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wvla -Wconversion -Wformat=2 \
-            -Wno-sign-conversion $(if $(CI),-Werror)
+            -Wno-sign-conversion $(if $(CI),$(if $(filter fuzz,$(VARIANT)),,-Werror))
 HARDEN   := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE
 COMMON   := -std=c17 -D_GNU_SOURCE -g -pthread -fno-strict-aliasing -fno-omit-frame-pointer $(WARN)
 SAN      := -fsanitize=address,undefined -fno-sanitize-recover=all
