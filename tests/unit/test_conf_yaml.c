@@ -1,6 +1,8 @@
 /* test_conf_yaml.c - the text itself: syntax, tabs, aliases, merge keys, variables, bounds; and how a complaint looks. */
 #include "conf_try.h"
 
+#include <time.h>
+
 #define ROUTES "routes: [{path: /, upstream: \"http://a:1\"}]\n"
 
 static void test_not_yaml(void **state)
@@ -233,12 +235,31 @@ static void test_floods(void **state)
 	try_end(&t);
 }
 
+/* Sixty thousand values on one line: looking up the line of each must not mean walking along it. */
+static void test_one_long_line(void **state)
+{
+	(void)state;
+	struct text text;
+	text_init(&text, 1 << 20);
+	text_add(&text, SPAN("listen: :1\n" ROUTES "x-a: ["));
+	for (int i = 0; i < 60000; i++)
+		text_add(&text, SPAN("'ab', "));
+	text_add(&text, SPAN("c]\n"));
+	struct conf_source from = { .file = "t.yaml", .text = text_span(&text) };
+	clock_t before = clock();
+	struct tried t = try_source(&from);
+	assert_non_null(t.conf);
+	assert_true(clock() - before < 5 * CLOCKS_PER_SEC);      /* of processor time; it was minutes */
+	try_end(&t);
+	text_fini(&text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_not_yaml), cmocka_unit_test(test_bytes), cmocka_unit_test(test_aliases), cmocka_unit_test(test_alias_bomb),
 		cmocka_unit_test(test_depth), cmocka_unit_test(test_variables), cmocka_unit_test(test_nothing), cmocka_unit_test(test_the_look),
-		cmocka_unit_test(test_hints), cmocka_unit_test(test_floods),
+		cmocka_unit_test(test_hints), cmocka_unit_test(test_floods), cmocka_unit_test(test_one_long_line),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
