@@ -8,7 +8,7 @@ CC       := $(if $(filter fuzz,$(VARIANT)),clang,$(if $(filter default,$(origin 
 PYTHON   ?= /usr/bin/python3
 Q        := $(if $(V),,@)
 MAKEFLAGS += --no-print-directory
-ifeq ($(filter -j%,$(MAKEFLAGS)),)
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc)
 endif
 .DEFAULT_GOAL := all
@@ -61,7 +61,9 @@ EDGE_SRC := $(wildcard src/edge/*.c src/app/*.c)
 CORE_OBJ := $(CORE_SRC:%.c=$B/%.o) $(LLHTTP_OBJ)
 EDGE_OBJ := $(EDGE_SRC:%.c=$B/%.o)
 RIG_OBJ  := $(patsubst %.c,$B/%.o,$(wildcard tests/rig/*.c))
+SCENARIOS := $(wildcard tests/scenario/*.scn)
 UNIT_BIN := $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/test_*.c))
+EDGE_BIN := $(patsubst tests/edge/%.c,$B/edge-unit/%,$(wildcard tests/edge/test_*.c))
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 all: $B/outrigger                       ## build the release binary (default)
@@ -84,16 +86,38 @@ endif
 $B/unit/%: $B/tests/unit/%.o $(RIG_OBJ) $B/libcore.a
 	@mkdir -p $(@D)
 	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(CORE_LINK)
+$B/libedge.a: $(EDGE_OBJ)
+	$Qrm -f $@; $(if $(filter fuzz,$(VARIANT)),llvm-ar-14,gcc-ar) rcs $@ $(EDGE_OBJ)
+$B/edge-unit/%: $B/tests/edge/%.o $(patsubst %.c,$B/%.o,$(filter-out tests/edge/test_%,$(wildcard tests/edge/*.c))) $B/libedge.a $B/libcore.a
+	@mkdir -p $(@D)
+	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(EDGE_LINK) $(CORE_LINK)
 $B/fuzz/%: $B/tests/fuzz/%.o $(RIG_OBJ) $B/libcore.a
 	@mkdir -p $(@D)
 	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ $(CORE_LINK)
+$B/scenario: $B/tests/scenario/run.o $(RIG_OBJ) $B/libcore.a
+	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ $(CORE_LINK)
+# every reference to the allocator goes through the counter of tests/torture/nth.c
+$B/torture: $(patsubst %.c,$B/%.o,$(wildcard tests/torture/*.c)) $(RIG_OBJ) $B/libcore.a
+	$Q$(CC) $(LDFLAGS_ALL) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc -o $@ $^ $(CORE_LINK)
 .SECONDARY:
 -include $(shell find build/$(VARIANT) -name '*.d' 2>/dev/null)
 
 unit: $(UNIT_BIN)                       ## run the unit tests of this VARIANT
 	$Qset -e; for t in $(UNIT_BIN); do CMOCKA_MESSAGE_OUTPUT=STDOUT $$t > $$t.log 2>&1 || { cat $$t.log; exit 1; }; done; echo "unit tests: $(words $(UNIT_BIN)) files passed"
+edge-unit: $(EDGE_BIN)                  ## run the unit tests of edge/ and app/, over loopback
+	$Qset -e; for t in $(EDGE_BIN); do CMOCKA_MESSAGE_OUTPUT=STDOUT $$t > $$t.log 2>&1 || { cat $$t.log; exit 1; }; done; echo "edge unit tests: $(words $(EDGE_BIN)) files passed"
+bench: build/release/bench/origin build/release/bench/load ## measure beside nginx and haproxy (ARGS=--quick for a first look)
+	$Q$(MAKE) VARIANT=release all
+	$Q$(PYTHON) tests/bench/bench.py $(ARGS)
+build/release/bench/%: tests/bench/%.c tests/bench/wire.h tests/bench/latency.h
+	@mkdir -p $(@D); echo "  CC   $<"
+	$Q$(CC) $(COMMON) -O3 $(CFLAGS) -o $@ $<
+scenario: $B/scenario                   ## play the scenarios: real policies, virtual time, no sockets
+	$Q$B/scenario $(SCENARIOS)
+torture: $B/torture                     ## every scenario in thousands of worlds: clients killed, allocations failing, at random
+	$Q$B/torture $(SCENARIOS)
 clean:                                  ## remove everything built
 	$Qrm -rf build
 help:                                   ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-.PHONY: all unit clean help
+.PHONY: all unit edge-unit bench clean help scenario torture

@@ -6,6 +6,9 @@
  *           chunk, by copy when they are few: a slow peer must not pin 256 KiB with 10 bytes).
  *   buf     a queue of kept slices with a limit set at birth.
  *
+ * Bytes may also live elsewhere, where nobody can read them (a kernel pipe: edge/splice.c). Such a chunk has no data[], a `release`, and
+ * its slices have no `at`; they are first in, first out, and can only be kept by reference.
+ *
  * All of it belongs to one thread; nothing here is atomic.
  */
 #ifndef BASE_BUF_H
@@ -15,7 +18,7 @@
 
 enum {
 	CHUNK_SMALL = 4 * 1024,               /* copies of few bytes, partial heads  */
-	CHUNK_HEAD  = 16 * 1024,              /* what a socket is read into at first */
+	CHUNK_HEAD  = 32 * 1024,              /* what a socket is read into at first: a 16 KiB answer fits, head and all */
 	CHUNK_BODY  = 256 * 1024,             /* while a large body streams          */
 	BUF_COPY_BELOW = 2 * 1024,            /* slices shorter than this are copied when kept */
 };
@@ -27,6 +30,7 @@ struct chunk {
 	unsigned           refs;
 	unsigned           used;              /* bytes written from the start; the rest is free to fill */
 	unsigned           size;              /* of data[] */
+	void             (*release)(struct chunk *);  /* not NULL: the bytes are elsewhere; called for the last unref */
 	char               data[];
 };
 struct chunk_class { struct chunk *free; unsigned kept, keep, size; };
@@ -60,6 +64,7 @@ struct chunk *chunk_new(struct chunk_pool *, unsigned size) __attribute__((warn_
 static inline struct chunk *chunk_ref(struct chunk *c) { c->refs++; return c; }
 void chunk_unref(struct chunk *);         /* NULL is harmless */
 
+static inline bool slice_is_elsewhere(struct slice s) { return s.chunk && s.chunk->release; }
 static inline struct slice slice_of(struct span s) { return (struct slice){ NULL, s.at, s.len }; }
 static inline struct slice slice_in(struct chunk *c, struct span s) { return (struct slice){ c, s.at, s.len }; }
 static inline struct span slice_span(struct slice s) { return (struct span){ s.at, s.len }; }

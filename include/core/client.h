@@ -12,6 +12,7 @@
 struct exchange;
 
 struct client_ops {
+	bool splices;                         /* send_body can take slices whose bytes are elsewhere (buf.h) */
 	/* 100 and 103; any number, before send_head. `r` is good during the call. */
 	void (*send_informational)(void *client, struct exchange *, const struct reply *r);
 	/* The head in ex->reply is committed. Called once. For a 101 the connection is a tunnel from here on. */

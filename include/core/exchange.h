@@ -54,19 +54,23 @@ struct pipe {
 	struct buf held;                      /* request: kept for (re)sending; reply: waiting for the head's commit */
 };
 
-struct attempt { uint64_t endpoint_id; struct span endpoint; enum reason reason; uint64_t us; };
+/* status: of its reply; 0: there was none, and `reason` says why */
+struct attempt { uint64_t endpoint_id; struct span endpoint; enum reason reason; int status; uint64_t us; };
 
 /* Facts for logs, metrics and spans; times on the worker's clock, 0: did not happen. */
 struct timing {
 	uint64_t first_byte_us;               /* of the request                          */
 	uint64_t start_us;                    /* its head was complete                   */
-	uint64_t queue_us;                    /* spent waiting in doors (a duration)     */
+	uint64_t queue_us;                    /* spent waiting in doors on the way in (a duration)   */
+	uint64_t pause_us;                    /* ... and on the way out: between tries               */
 	uint64_t call_us;                     /* the last try was handed to the upstream */
 	uint64_t connect_us;                  /* duration of its connect; 0: reused      */
 	uint64_t reply_us;                    /* the reply's head came in                */
 	uint64_t commit_us;                   /* the head went out                       */
 	uint64_t over_us;
 	uint64_t upstream_us;                 /* with an upstream call pending, summed over tries (a duration) */
+	uint64_t waited_us;                   /* how much of that was before the head went out                 */
+	uint64_t lag_us;                      /* set by the back: from the beginning of the turn until the request was written, summed over tries */
 };
 
 struct exchange {
@@ -112,7 +116,7 @@ struct exchange {
 		int             way;          /* +1 inward, -1 outward                   */
 		unsigned        let_in;       /* doors 0..let_in-1 await settle          */
 		enum answer     early;        /* answer posted, or given inside the question */
-		uint64_t        owed_since_us;
+		uint64_t        owed_since_us;/* a door said LATER then; 0: none did */
 	} walk;
 	struct pipe         request_body, reply_body;
 	uint64_t            request_taken;    /* body bytes that the running call has taken */
@@ -153,6 +157,9 @@ static inline bool exchange_reply_open(const struct exchange *ex) { return ex->r
 /* Is request body still to come, or kept and unsent? (tells a reply that is early) */
 static inline bool exchange_request_ended(const struct exchange *ex) { return ex->request_body.state == PIPE_ENDED; }
 
+/* May body bytes be passed without being seen? Not while a policy taps them, a retry keeps them, or nobody takes them yet. */
+bool exchange_may_splice_reply(const struct exchange *);
+bool exchange_may_splice_request(const struct exchange *);
 /* The request as this try's endpoint gets it: rewritten target, forwarding fields, time left (forward.h). false: out of memory. */
 bool exchange_outbound(struct exchange *, struct request *out) __attribute__((warn_unused_result));
 

@@ -85,6 +85,9 @@ void exchange_answer(struct exchange *, enum answer);
 void exchange_refuse(struct exchange *, enum reason, unsigned retry_after_s, const char *detail);
 /* The same for an answer that is not an error (fallback, respond). The spans must outlive the exchange. status 0: keep. */
 void exchange_serve(struct exchange *, enum served_by, int status, struct span content_type, struct span body);
+/* In judge, before a LATER that will end in AGAIN: this try is thrown away now. Its call is dropped and the doors further in are settled
+ * (END_RETRIED), so that none of them holds anything during the pause. No other answer is possible after it. */
+void exchange_drop_try(struct exchange *);
 /* "Enough": fail everything inside the door that owns `slot`. Does nothing when the reply is already past that door and not
  * committed. After the head is committed it cuts the client's connection. Only from timers and events, never from inside a question. */
 void exchange_cut(struct exchange *, void *slot, enum reason);

@@ -42,12 +42,15 @@ struct route_stats {
 };
 
 struct upstream_stats {
-	uint64_t    replies[STATUS_SLOTS];
-	uint64_t    errors[REASON_COUNT];
-	struct hist duration, connect;
-	uint64_t    opened, reused, closed;                    /* connections; active + idle = opened - closed */
-	uint64_t    idle;                                      /* a gauge: connections waiting in pools */
+	uint64_t    replies[STATUS_SLOTS];                     /* heads that came in, by status */
+	uint64_t    errors[REASON_COUNT];                      /* tries that failed, before or after their head */
+	struct hist duration, connect;                         /* of tries, whole; of connects that succeeded */
+	uint64_t    opened, reused;                            /* connections, and tries that found one open */
 	uint64_t    ejections;
 };
+
+/* The counters by status of one method; made when the method is first seen. NULL: out of memory. */
+uint64_t *route_stats_statuses(struct route_stats *, enum method);
+void      route_stats_fini(struct route_stats *);
 
 #endif

@@ -40,6 +40,7 @@ struct endpoint {
 	uint64_t  id;                         /* unique in the process: the key of connection pools */
 	/* atomic, any thread */
 	uint64_t  in_flight;                  /* requests running there now                              */
+	uint64_t  connections;                /* open ones, in all pools                                 */
 	uint64_t  served, errors;             /* totals                                                  */
 	bool      unhealthy;                  /* by active checks                                        */
 	uint64_t  ejected_until_us;           /* by passive results; 0 or past: not ejected              */
@@ -76,6 +77,9 @@ struct endpoint *endpoint_new(struct upstream *, struct span host, unsigned port
 struct endpoint *endpoint_ref(struct endpoint *);
 void endpoint_unref(struct endpoint *);
 struct endpoint_set *endpoint_set_new(struct endpoint **, unsigned count);      /* takes over the references */
+
+/* "http://host:port", "http://[v6]:port/path", "unix:/path" (port 0, host as written). false: the port is no port. */
+bool endpoint_split(struct span url, struct span *host, unsigned *port);
 
 /* Addresses of a name, replaced whole by the resolver (control thread). count 0: `why`. */
 void endpoint_resolved(struct endpoint *, const struct address *, unsigned count, enum reason why);

@@ -11,6 +11,7 @@
 struct exchange;
 
 struct upstream_ops {
+	bool splices;                         /* body can take slices whose bytes are elsewhere (buf.h) */
 	/* Begins the call that ex describes (ex->request, ex->endpoint, ex->attempt). Returns the call's handle. May report
 	 * through exchange_upstream_*() before it returns; NULL when what it has reported is already the end or a failure. */
 	void *(*start)(void *self, struct exchange *);

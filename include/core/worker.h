@@ -25,7 +25,8 @@ struct worker {
 	struct list       live;               /* every exchange between exchange_new and its end           */
 	struct list       ready;              /* exchanges with a posted answer, in the order of posting   */
 	struct list       graveyard;          /* over; freed when exchanges_run() returns                  */
-	unsigned          live_count, ready_count;
+	unsigned          live_count;         /* stored relaxed: other threads may look   */
+	unsigned          ready_count;
 	bool              draining;           /* answers say Connection: close                             */
 	/* Called once for each exchange when it is over, all policies settled, before its memory goes: metrics, access log. */
 	void            (*on_over)(struct worker *, const struct exchange *);
@@ -34,6 +35,11 @@ struct worker {
 
 void worker_init(struct worker *, unsigned index, uint64_t seed);
 void worker_fini(struct worker *);                                 /* must be empty of exchanges */
+
+static inline void worker_count_live(struct worker *w, int change)
+{
+	__atomic_store_n(&w->live_count, w->live_count + (unsigned)change, __ATOMIC_RELAXED);
+}
 
 static inline void worker_arm(struct worker *w, struct timer *t, uint64_t in_us, void (*fire)(struct timer *))
 {

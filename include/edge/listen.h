@@ -53,7 +53,7 @@ struct listener {
 	bool             open, paused;
 	struct timer     resume;
 	int              reserve;             /* one descriptor kept to be able to refuse politely when they run out */
-	uint64_t         accepted, refused[REFUSED_CAUSE_COUNT];
+	uint64_t         accepted, closed, refused[REFUSED_CAUSE_COUNT];      /* open now: accepted - closed */
 };
 
 /* Opens and binds (not yet listening for anybody to see: listen() is part of it, so errors are known before anything runs).

@@ -5,7 +5,7 @@
  * (uv_backend_fd, the documented way to embed a libuv loop): a proxied request then needs no epoll_ctl and no second look at a socket that
  * was read empty. One turn:
  *
- *     wait → take the time → events (they only post) → timers → libuv → readers with more to read
+ *     wait → take the time → readers with more to read → events (all of these only post) → timers → libuv
  *          → exchanges walk → one write per stream, until nothing is left to walk → the dead are freed
  */
 #ifndef EDGE_LOOP_H
@@ -31,9 +31,10 @@ struct loop {
 	int             epoll_fd;
 	struct watch    uv_watch;
 	bool            uv_ready, stop;
-	struct list     again;                /* chores for the next turn, before walking: readers with more to read     */
+	struct list     again;                /* chores for the beginning of the next turn: readers with more to read    */
 	struct list     flush;                /* chores after walking: one write per stream                               */
 	struct list     dead;                 /* chores at the end of the turn: free memory                               */
+	struct splice  *splices; unsigned splice_count;       /* empty pipes, ready for use (splice.c) */
 	struct chunk   *read_chunk, *body_chunk;      /* what sockets are read into; kept while nobody holds a part of them */
 	uv_async_t      bell;
 	pthread_mutex_t inbox_lock;
@@ -45,6 +46,7 @@ struct loop {
 bool loop_init(struct loop *, unsigned index, uint64_t seed);
 void loop_fini(struct loop *);
 void loop_run(struct loop *);             /* until loop_stop */
+void loop_bury(struct loop *);            /* frees what was closed; for tearing down while the loop does not run */
 void loop_stop(struct loop *);            /* own thread only; others send a message */
 bool loop_watch(struct loop *, struct watch *, int fd, uint32_t events);
 void loop_unwatch(struct loop *, struct watch *);

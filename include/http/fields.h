@@ -79,7 +79,8 @@ bool          field_value_is_safe(struct span);                   /* no control 
 
 bool fields_init(struct fields *, struct arena *, unsigned size) __attribute__((warn_unused_result));
 bool fields_add(struct fields *, struct span name, struct span value) __attribute__((warn_unused_result));
-bool fields_add_id(struct fields *, enum field_id, struct span value) __attribute__((warn_unused_result));   /* canonical lower-case name */
+/* With the canonical lower-case name. */
+bool fields_add_id(struct fields *, enum field_id, struct span value) __attribute__((warn_unused_result));
 static inline bool fields_have(const struct fields *f, enum field_id id) { return f->present >> id & 1; }
 const struct field *fields_find(const struct fields *, enum field_id);          /* the first, or NULL */
 const struct field *fields_find_name(const struct fields *, struct span name);  /* any name, case folded */

@@ -51,7 +51,8 @@ bool forward_is_loop(const struct request *);
 bool forward_reply(struct reply *, const struct trace *, const struct fields *set, const struct span *remove,
 	unsigned remove_count, struct arena *) __attribute__((warn_unused_result));
 
-/* "1500m" of grpc-timeout (digits and one of H M S m u n) and milliseconds of the two others, to microseconds. false: malformed. */
+/* "1500m" of grpc-timeout (at most 8 digits and one of H M S m u n) and milliseconds of the two others, to microseconds.
+ * false: malformed. */
 bool forward_read_timeout(enum field_id, struct span value, uint64_t *us);
 
 /* 36 characters. */

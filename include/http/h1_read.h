@@ -99,6 +99,10 @@ void h1_reader_next(struct h1_reader *);                          /* keep-alive:
 enum h1_step h1_read_eof(struct h1_reader *);
 /* After a 101 head (replies) or when the front switches (requests): bytes are a tunnel's from here on; H1_DATA only. */
 void h1_reader_tunnel(struct h1_reader *);
+/* Bytes of a Content-Length body that are still to come; 0 in every other state. The caller may move up to that many past
+ * the reader (splice) and then says so: nothing in them could have been of interest to a parser. */
+uint64_t h1_reader_left(const struct h1_reader *);
+void h1_reader_skip(struct h1_reader *, uint64_t n);
 size_t h1_reader_held(const struct h1_reader *);                  /* bytes of a partial head being gathered */
 
 #endif

@@ -79,6 +79,7 @@ struct chunk *chunk_new(struct chunk_pool *pool, unsigned size)
 			return NULL;
 		c->pool = pool;
 		c->size = size;
+		c->release = NULL;
 	}
 	c->next_free = NULL;
 	c->refs = 1;
@@ -94,6 +95,10 @@ void chunk_unref(struct chunk *c)
 	must(c->refs > 0);
 	if (--c->refs)
 		return;
+	if (c->release) {
+		c->release(c);
+		return;
+	}
 	struct chunk_class *class = class_find(c->pool, c->size);
 	bytes_out_set(c->pool, c->pool->bytes_out - c->size);
 	if (class->kept >= class->keep) {
@@ -169,7 +174,7 @@ static bool keep_by_reference(struct buf *b, struct slice s)
 {
 	struct slice *tail = b->last ? &b->last->slice : NULL;
 
-	if (tail && tail->chunk == s.chunk && tail->at + tail->len == s.at) {
+	if (tail && tail->chunk == s.chunk && (slice_is_elsewhere(s) || tail->at + tail->len == s.at)) {
 		tail->len += s.len;
 		b->len += s.len;
 		return true;
@@ -190,7 +195,7 @@ static bool tail_takes(const struct buf *b, size_t len)
 		return false;
 	const struct slice *tail = &b->last->slice;
 	const struct chunk *c = tail->chunk;
-	return c->refs == 1 && tail->at + tail->len == c->data + c->used && len <= c->size - c->used;
+	return c->refs == 1 && !c->release && tail->at + tail->len == c->data + c->used && len <= c->size - c->used;
 }
 
 static void chunk_fill(struct chunk *c, const char *at, size_t len)
@@ -238,7 +243,7 @@ bool buf_keep(struct buf *b, struct slice s)
 		return true;
 	if (s.len > b->max - b->len)
 		return false;
-	if (s.chunk && s.len >= BUF_COPY_BELOW)
+	if (s.chunk && (s.len >= BUF_COPY_BELOW || slice_is_elsewhere(s)))
 		return keep_by_reference(b, s);
 	if (!tail_takes(b, s.len))
 		return keep_in_new_chunks(b, s);
@@ -279,7 +284,8 @@ void buf_drop(struct buf *b, size_t n)
 	while (n) {
 		struct buf_piece *piece = b->first;
 		if (n < piece->slice.len) {
-			piece->slice.at += n;
+			if (piece->slice.at)
+				piece->slice.at += n;
 			piece->slice.len -= n;
 			return;
 		}

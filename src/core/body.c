@@ -15,10 +15,14 @@
 #include "local.h"
 #include "walk.h"
 
+/* The most that can be held: what is kept for another try (retry.buffer's limit), a full window that came while no call ran, and one
+ * read beyond its credit. */
+enum { HELD_MAX = PIPE_WINDOW_MAX + PIPE_WINDOW_MAX + CHUNK_BODY };
+
 static void pipe_init(struct pipe *p, struct chunk_pool *pool)
 {
 	*p = (struct pipe){ .state = PIPE_IDLE, .window = PIPE_WINDOW, .credit = PIPE_WINDOW };
-	buf_init(&p->held, pool, PIPE_WINDOW_MAX + CHUNK_BODY);
+	buf_init(&p->held, pool, HELD_MAX);
 }
 
 /* The receiver took n bytes. Returns how much credit is due to the sender now; 0: not worth telling yet. */
@@ -59,11 +63,17 @@ static void stop_keeping(struct exchange *ex)
 	buf_clear(&ex->request_body.held);
 }
 
+/* A body that is too long to be kept whole need not be kept at all once the endpoint has seen a part of it. */
+static bool keeps_in_vain(const struct exchange *ex)
+{
+	return ex->request.framing == BODY_LENGTH && ex->request.content_length > ex->replay_bytes && ex->request_reached;
+}
+
 /* Passes bytes to the running call and, while a retry may want them, keeps them. */
 static void give(struct exchange *ex, struct slice bytes, bool end)
 {
 	struct pipe *p = &ex->request_body;
-	if (ex->keeping && bytes.len && (p->held.len + bytes.len > ex->replay_bytes || !buf_keep(&p->held, bytes)))
+	if (ex->keeping && bytes.len && (keeps_in_vain(ex) || p->held.len + bytes.len > ex->replay_bytes || !buf_keep(&p->held, bytes)))
 		stop_keeping(ex);
 	ex->route->ops->body(ex->call, bytes, end);
 }
@@ -76,7 +86,7 @@ void exchange_request_body(struct exchange *ex, struct slice bytes, bool end)
 	p->total += bytes.len;
 	p->credit -= (ptrdiff_t)bytes.len;
 	ex->last_byte_us = ex->worker->now_us;
-	if (p->total > ex->max_request_body && !ex->tunnel) {
+	if (p->total > ex->max_request_body && !ex->tunnel && (ex->call || !ex->committed)) {
 		exchange_client_fault(ex, REASON_request_body_too_large, NULL);
 		return;
 	}
@@ -99,11 +109,7 @@ void exchange_request_body(struct exchange *ex, struct slice bytes, bool end)
 		exchange_client_fault(ex, REASON_internal_error, NULL);
 }
 
-void body_call_begins(struct exchange *ex)
-{
-	body_drop_reply(ex);
-	ex->request_taken = 0;
-}
+void body_call_begins(struct exchange *ex) { ex->request_taken = 0; }
 
 void body_give_held(struct exchange *ex)
 {
@@ -132,6 +138,16 @@ void exchange_request_taken(struct exchange *ex, size_t n)
 	ex->request_paid = ex->request_taken;
 	if (grant && ex->request_body.state != PIPE_ENDED)
 		ex->client_ops->want(ex->client, ex, grant);
+}
+
+bool exchange_may_splice_request(const struct exchange *ex)
+{
+	return ex->call && (!ex->keeping || keeps_in_vain(ex)) && !ex->tunnel && ex->route->ops->splices;
+}
+
+bool exchange_may_splice_reply(const struct exchange *ex)
+{
+	return ex->committed && !ex->local && !ex->tunnel && !ex->route->tapped && ex->client_ops->splices;
 }
 
 bool exchange_can_replay(const struct exchange *ex) { return ex->keeping && !ex->tunnel; }
@@ -169,12 +185,12 @@ static void send_on(struct exchange *ex, struct slice bytes, bool end)
 void body_commit(struct exchange *ex)
 {
 	struct pipe *p = &ex->reply_body;
+	stop_keeping(ex);
 	if (ex->local) {
 		p->state = PIPE_ENDED;
 		send_on(ex, slice_of(ex->answer.body), true);
 		return;
 	}
-	stop_keeping(ex);
 	ex->tunnel = ex->reply.status == 101;
 	if (ex->tunnel) {                 /* the request's body was over; now bytes flow both ways */
 		ex->request_body.state = PIPE_FLOWING;
@@ -208,6 +224,7 @@ void exchange_upstream_body(struct exchange *ex, struct slice bytes, bool end)
 	bool other_way_open = ex->tunnel ? ex->request_body.state != PIPE_ENDED : ex->reply.status == 101;
 	if (end && !other_way_open) {
 		ex->timing.upstream_us += ex->worker->now_us - ex->timing.call_us;
+		exchange_count_try(ex, REASON_NONE);
 		ex->call = NULL;
 	}
 	if (ex->committed)

@@ -26,7 +26,7 @@ struct exchange *exchange_new(struct worker *w, struct router *router, const str
 	body_init(ex);
 	link_init(&ex->on_list);
 	list_append(&w->live, &ex->on_live);
-	w->live_count++;
+	worker_count_live(w, +1);
 	return ex;
 }
 
@@ -43,6 +43,24 @@ void exchange_free(struct exchange *ex)
 
 void *exchange_slot(const struct exchange *ex, unsigned door) { return ex->slots + ex->route->slot_at[door]; }
 
+/* NULL: `respond`, or no route. */
+static struct upstream_stats *upstream_stats_of(const struct exchange *ex)
+{
+	return ex->route->upstream ? &ex->route->router->upstream_stats[ex->route->upstream->index] : NULL;
+}
+
+static void count_start(const struct exchange *ex) { counter_add(&ex->route->stats->started, 1); }
+
+void exchange_count_try(struct exchange *ex, enum reason why)
+{
+	struct upstream_stats *s = upstream_stats_of(ex);
+	if (!s)
+		return;
+	hist_add(&s->duration, ex->worker->now_us - ex->timing.call_us);
+	if (why != REASON_NONE)
+		counter_add(&s->errors[why], 1);
+}
+
 static void post_refusal(struct exchange *ex, enum reason why, const char *detail)
 {
 	local_refuse(ex, why, 0, detail);
@@ -55,6 +73,7 @@ static void post_refusal(struct exchange *ex, enum reason why, const char *detai
 void exchange_start_refused(struct exchange *ex, enum reason why, int status, const char *detail)
 {
 	trace_begin(&ex->trace, &ex->request, &ex->worker->rand, ex->worker->wall_ms);
+	count_start(ex);
 	post_refusal(ex, why, detail);
 	if (status)
 		ex->reply.status = status;
@@ -90,6 +109,7 @@ void exchange_start(struct exchange *ex)
 	must(ex->walk.state == WALK_NEW);
 	trace_begin(&ex->trace, &ex->request, &ex->worker->rand, ex->worker->wall_ms);
 	enum reason why = find_route(ex);
+	count_start(ex);
 	if (why != REASON_NONE) {
 		struct span allow = ex->answer.allow;
 		post_refusal(ex, why, NULL);
@@ -137,6 +157,9 @@ void exchange_upstream_informational(struct exchange *ex, const struct reply *r)
 void exchange_upstream_head(struct exchange *ex)
 {
 	must(ex->reply.status >= 200 || ex->reply.status == 101);
+	struct upstream_stats *s = upstream_stats_of(ex);
+	if (s && ex->reply.status <= STATUS_LAST)
+		counter_add(&s->replies[ex->reply.status - STATUS_FIRST], 1);
 	ex->timing.reply_us = ex->worker->now_us;
 	exchange_answer(ex, PASS);
 }
@@ -146,6 +169,7 @@ void exchange_upstream_failed(struct exchange *ex, enum reason why)
 	bool had_head = ex->reply.status != 0;
 
 	ex->timing.upstream_us += ex->worker->now_us - ex->timing.call_us;
+	exchange_count_try(ex, why);
 	ex->call = NULL;                  /* there is nothing left to cancel */
 	if (ex->committed) {
 		ex->reason = ex->tunnel ? why : REASON_response_truncated;
@@ -167,7 +191,7 @@ void exchange_note_attempt(struct exchange *ex, enum reason why)
 	if (!ex->tried || ex->tried_count == ATTEMPTS_MAX)
 		return;
 	struct attempt *a = &ex->tried[ex->tried_count++];
-	*a = (struct attempt){ .reason = why, .us = ex->worker->now_us - ex->timing.call_us };
+	*a = (struct attempt){ .reason = why, .status = ex->local ? 0 : ex->reply.status, .us = ex->worker->now_us - ex->timing.call_us };
 	if (ex->endpoint) {
 		a->endpoint_id = ex->endpoint->id;
 		a->endpoint = arena_copy(&ex->arena, ex->endpoint->name);

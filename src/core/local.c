@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/json.h"
+#include "body.h"
 #include "walk.h"
 
 enum { ERROR_BODY_MAX = 2048, ERRORS_AUTO = 0, ERRORS_JSON = 1, ERRORS_HTML = 2 };
@@ -14,7 +15,7 @@ void local_clear(struct exchange *ex)
 	ex->local = false;
 	ex->reason = REASON_NONE;
 	ex->served_by = SERVED_BY_upstream;
-	ex->reply = (struct reply){ 0 };
+	body_drop_reply(ex);
 	ex->answer.retry_after_s = 0;
 	ex->answer.canned = false;
 	ex->answer.detail = ex->answer.content_type = ex->answer.body = ex->answer.allow = SPAN_NONE;
@@ -203,6 +204,9 @@ bool local_finish_head(struct exchange *ex)
 	const struct conf_route *conf = ex->route->conf;
 
 	if (ex->local) {
+		bool come_again = ex->reply.status == 429 || ex->reply.status == 503;
+		if (come_again && !ex->answer.canned && !ex->answer.retry_after_s)
+			ex->answer.retry_after_s = 1;     /* interface §4: always there, at least 1 */
 		if (!ex->answer.canned && !make_error_body(ex))
 			return false;
 		if (!make_head(ex))

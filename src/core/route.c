@@ -47,6 +47,7 @@ static bool open_chain(struct route *r, const struct router_parts *parts)
 			try_begun = true;
 			r->attempt_from = r->depth;
 		}
+		r->tapped |= type->tap != NULL;
 		must(type->per_try || !try_begun);        /* registry.c: what belongs to a try stands innermost */
 		r->slot_at[r->depth] = r->slot_bytes;
 		/* even an empty slot has an address of its own: exchange_cut finds the door by it */
@@ -91,6 +92,11 @@ static void router_free(struct router *router)
 	for (unsigned i = 0; router->routes && i < router->conf->route_count; i++)
 		for (unsigned d = 0; d < router->routes[i].depth; d++)
 			router->routes[i].chain[d]->type->close(router->routes[i].chain[d]);
+	for (unsigned i = 0; router->routes && i < router->conf->route_count; i++)
+		if (router->routes[i].stats)
+			route_stats_fini(router->routes[i].stats);
+	if (router->none.stats)
+		route_stats_fini(router->none.stats);
 	for (unsigned i = 0; router->upstreams && i < router->conf->upstream_count; i++)
 		if (router->upstreams[i])
 			upstream_unref(router->upstreams[i]);

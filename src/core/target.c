@@ -178,31 +178,41 @@ void endpoint_set_unref(struct endpoint_set *s)
 
 /* ── upstreams ── */
 
-/* "http://host:port", "http://[v6]:port", "unix:/path"; conf has checked the shape. */
-static struct endpoint *endpoint_of_url(struct upstream *u, const struct conf_endpoint *conf)
+bool endpoint_split(struct span url, struct span *host, unsigned *port)
 {
-	struct span url = conf->url, host, port = SPAN_NONE;
+	struct span digits = SPAN_NONE;
 	uint64_t number = 80;
 
+	*host = url;
+	*port = 0;
 	if (span_starts(url, SPAN("unix:")))
-		return endpoint_new(u, url, 0, conf->weight);
+		return true;
 	if (span_starts(url, SPAN("http://")))
 		url = span_from(url, 7);
 	const char *slash = memchr(url.at, '/', url.len);
 	if (slash)
 		url.len = (size_t)(slash - url.at);
-	host = url;
+	*host = url;
 	for (size_t i = url.len; i-- > 0 && url.at[i] != ']'; )
 		if (url.at[i] == ':') {
-			host = span_first(url, i);
-			port = span_from(url, i + 1);
+			*host = span_first(url, i);
+			digits = span_from(url, i + 1);
 			break;
 		}
-	if (port.at && !span_to_u64(port, 65535, &number))
-		return NULL;
-	if (host.len > 2 && host.at[0] == '[')
-		host = (struct span){ host.at + 1, host.len - 2 };
-	return endpoint_new(u, host, (unsigned)number, conf->weight);
+	if (digits.at && !span_to_u64(digits, 65535, &number))
+		return false;
+	if (host->len > 2 && host->at[0] == '[')
+		*host = (struct span){ host->at + 1, host->len - 2 };
+	*port = (unsigned)number;
+	return true;
+}
+
+/* conf has checked the shape. */
+static struct endpoint *endpoint_of_url(struct upstream *u, const struct conf_endpoint *conf)
+{
+	struct span host;
+	unsigned port;
+	return endpoint_split(conf->url, &host, &port) ? endpoint_new(u, host, port, conf->weight) : NULL;
 }
 
 static struct endpoint_set *first_set(struct upstream *u)

@@ -49,12 +49,24 @@ void walk_drop_call(struct exchange *ex)
 		return;
 	ex->call = NULL;
 	ex->timing.upstream_us += ex->worker->now_us - ex->timing.call_us;
+	if (ex->timing.reply_us)
+		exchange_count_try(ex, REASON_NONE);
 	ex->route->ops->cancel(call);
+}
+
+/* The wait for a door's answer is over. */
+static void count_wait(struct exchange *ex)
+{
+	if (!ex->walk.owed_since_us)
+		return;
+	*(ex->walk.way == INWARD ? &ex->timing.queue_us : &ex->timing.pause_us) += ex->worker->now_us - ex->walk.owed_since_us;
+	ex->walk.owed_since_us = 0;
 }
 
 void walk_finish(struct exchange *ex, enum ending how)
 {
 	must(ex->walk.state != WALK_OVER);
+	count_wait(ex);
 	unready(ex);
 	ex->walk.state = WALK_OVER;
 	walk_drop_call(ex);
@@ -64,7 +76,7 @@ void walk_finish(struct exchange *ex, enum ending how)
 		ex->worker->on_over(ex->worker, ex);
 	ex->client_ops->done(ex->client, ex);
 	link_remove(&ex->on_live);
-	ex->worker->live_count--;
+	worker_count_live(ex->worker, -1);
 	list_append(&ex->worker->graveyard, &ex->on_list);
 }
 
@@ -116,6 +128,7 @@ static void commit(struct exchange *ex)
 	ex->committed = true;
 	ex->walk.state = WALK_STREAMING;
 	ex->timing.commit_us = ex->worker->now_us;
+	ex->timing.waited_us = ex->timing.upstream_us + (ex->call ? ex->worker->now_us - ex->timing.call_us : 0);
 	if (ex->local)
 		walk_drop_call(ex);
 	if (!local_finish_head(ex)) {     /* not even memory for the head: the client must at least notice */
@@ -137,12 +150,17 @@ static void turn_round(struct exchange *ex)
 	ex->walk.at--;
 }
 
-static void ask_again(struct exchange *ex)
+void exchange_drop_try(struct exchange *ex)
 {
 	must(ex->walk.way == OUTWARD && !ex->committed);
 	walk_drop_call(ex);
 	walk_settle_from(ex, (unsigned)ex->walk.at + 1, END_RETRIED);
 	local_clear(ex);
+}
+
+static void ask_again(struct exchange *ex)
+{
+	exchange_drop_try(ex);
 	ex->walk.way = INWARD;
 	ex->walk.at++;
 }
@@ -214,7 +232,10 @@ void walk_cut(struct exchange *ex, int door, enum reason why)
 	}
 	if (ex->walk.way == OUTWARD && ex->walk.at < door)
 		return;                   /* the reply is already past this door */
+	count_wait(ex);
 	unready(ex);
+	if (ex->call && !ex->timing.reply_us && (reason_facts(why)->by_upstream || why == REASON_deadline_exceeded))
+		exchange_count_try(ex, why);
 	walk_drop_call(ex);
 	walk_settle_from(ex, (unsigned)(door + 1), END_CUT);
 	local_clear(ex);
@@ -237,12 +258,10 @@ static void tell_walk(void *self)
 static void run_one(struct exchange *ex)
 {
 	enum answer a = ex->walk.early;
-	bool inward = ex->walk.way == INWARD;
 
 	ex->walk.early = LATER;
 	ex->worker->ready_count--;
-	if (inward && ex->walk.at >= 0)
-		ex->timing.queue_us += ex->worker->now_us - ex->walk.owed_since_us;
+	count_wait(ex);
 	must_witness(tell_walk, ex);
 	if (take(ex, a))
 		walk(ex);

@@ -12,5 +12,7 @@ void walk_finish(struct exchange *, enum ending);
 /* exchange_cut by door number; -1: everything (the client's own fault). */
 void walk_cut(struct exchange *, int door, enum reason);
 void exchange_free(struct exchange *);
+/* The running try is over: its duration, and its error if it had one. Once per try; not for one whose client left before a reply. */
+void exchange_count_try(struct exchange *, enum reason);
 
 #endif

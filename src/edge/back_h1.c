@@ -20,6 +20,7 @@
 #include "edge/stream.h"
 #include "http/h1_write.h"
 #include "pool.h"
+#include "splice.h"
 
 enum {
 	OUT_MAX = 2 * PIPE_WINDOW_MAX + 2 * CHUNK_BODY,
@@ -48,9 +49,11 @@ struct back {
 	struct timer     timer;                   /* connect, or idle; lazy                           */
 	uint64_t         since_us;                /* connecting: began; idle: since                   */
 	size_t           unpaid;
+	struct splice   *pipe;                    /* while a long reply body is spliced               */
 	uint64_t         served;
 	enum back_state  state;
-	bool reused, got_bytes, head_read;
+	bool reused, got_bytes;
+	bool in_head, head_read;                  /* a head is due; the head that counts was read (1xx do not) */
 	bool chunked;                             /* our request body                                 */
 	bool request_ended, reply_ended, keep, tunnel;
 	bool broken;                              /* out of memory inside a call of the core: the timer ends it */
@@ -102,12 +105,14 @@ static void close_back(struct back *b)
 	link_remove(&b->on_backs);
 	stream_close(&b->stream);
 	pool->open--;
+	__atomic_fetch_sub(&pool->endpoint->connections, 1, __ATOMIC_RELAXED);
 	serve_waiting(pool);
 }
 
 static void free_back(struct stream *s)
 {
 	struct back *b = container_of(s, struct back, stream);
+	splice_done(&b->pipe);
 	h1_reader_fini(&b->reader);
 	free(b);
 }
@@ -118,6 +123,8 @@ static void fail(struct back *b, enum reason why)
 	struct call *call = detach(b);
 	if (call) {
 		struct exchange *ex = call->ex;
+		if (!b->head_read)
+			ex->reply = (struct reply){ 0 };  /* a refused head may have left a half of itself */
 		ex->reused_dead = b->reused && !b->got_bytes && why == REASON_upstream_reset;
 		exchange_upstream_failed(ex, why);
 	}
@@ -130,6 +137,7 @@ static void go_idle(struct back *b)
 {
 	struct call *next = NULL;
 	b->served++;
+	h1_reader_next(&b->reader);
 	b->state = BACK_IDLE;
 	b->since_us = now_of(b);
 	if (!list_empty(&b->pool->waiting))
@@ -140,7 +148,7 @@ static void go_idle(struct back *b)
 	if (!timer_armed(&b->timer))
 		worker_arm(&b->stream.loop->worker, &b->timer, b->pool->conf->idle_timeout_us, timed_out);
 	if (next) {
-		stats_of(next->ex)->reused++;
+		counter_add(&stats_of(next->ex)->reused, 1);
 		begin_call(b, next);
 	}
 }
@@ -151,6 +159,7 @@ static void reply_over(struct back *b, bool more_bytes)
 	bool keep = b->keep && b->request_ended && b->stream.out.len == 0 && !b->stream.hup && !more_bytes && !b->tunnel
 		&& (!conf->max_requests || b->served + 1 < conf->max_requests);
 	struct exchange *ex = detach(b)->ex;
+	splice_done(&b->pipe);
 	exchange_upstream_body(ex, slice_of(SPAN_NONE), true);
 	if (keep)
 		go_idle(b);
@@ -217,9 +226,9 @@ static void begin_call(struct back *b, struct call *call)
 	if (b->state != BACK_CONNECTING)
 		b->state = BACK_BUSY;
 	b->reused = b->served > 0;
+	b->in_head = true;
 	b->got_bytes = b->head_read = b->request_ended = b->reply_ended = b->keep = b->tunnel = false;
 	b->unpaid = 0;
-	h1_reader_next(&b->reader);
 	b->reader.arena = &call->ex->arena;
 	b->reader.reply = &call->ex->reply;
 	stream_want_input(&b->stream, true);
@@ -261,8 +270,10 @@ static void back_wrote(struct stream *s, size_t n)
 			close_back(b);
 		return;
 	}
-	if (n)
+	if (n && !b->call->ex->request_reached) {
 		b->call->ex->request_reached = true;
+		b->call->ex->timing.lag_us += clock_now_us() - now_of(b);
+	}
 	if (b->unpaid > s->out.len) {
 		size_t paid = b->unpaid - s->out.len;
 		b->unpaid -= paid;
@@ -278,6 +289,7 @@ static bool take_head(struct back *b)
 	struct exchange *ex = b->call->ex;
 	int status = ex->reply.status;
 
+	b->in_head = false;
 	if (status >= 200 || status == 101) {
 		b->head_read = true;
 		b->keep = ex->reply.keep_alive;
@@ -311,7 +323,7 @@ static void take_in(struct back *b, struct slice got)
 	struct span in = slice_span(got), data;
 	b->got_bytes = true;
 	for (;;) {
-		if (!b->head_read && !h1_reader_head_ready(&b->reader, in)) {
+		if (b->in_head && !h1_reader_head_ready(&b->reader, in)) {
 			h1_read(&b->reader, &in, &data);
 			return;
 		}
@@ -330,6 +342,7 @@ static void take_in(struct back *b, struct slice got)
 		case H1_END:
 			if (!b->head_read) {      /* of a 1xx */
 				h1_reader_next(&b->reader);
+				b->in_head = true;
 				break;
 			}
 			if (b->reader.trailers.count)
@@ -378,15 +391,45 @@ static bool wants_large_read(const struct back *b)
 		|| (ex->reply.framing == BODY_LENGTH && ex->reply.content_length - ex->reply_body.total >= LARGE_BODY);
 }
 
+/* A long body that nobody needs to look at. false: read it as usual. */
+static bool splice_in(struct back *b)
+{
+	struct exchange *ex = b->call->ex;
+	uint64_t left = h1_reader_left(&b->reader);
+	struct slice got;
+
+	if (left < (b->pipe ? 1 : SPLICE_MIN) || !b->head_read || !exchange_may_splice_reply(ex))
+		return false;
+	switch (stream_splice(&b->stream, &b->pipe, left, &got)) {
+	case GOT_NOTHING: return true;
+	case GOT_END:     endpoint_ended(b, false); return true;
+	case GOT_ERROR:
+		if (b->stream.error != EINVAL)
+			endpoint_ended(b, true);
+		return b->stream.error != EINVAL;
+	case GOT_BYTES:   break;
+	}
+	h1_reader_skip(&b->reader, got.len);
+	exchange_upstream_body(ex, got, false);
+	if (b->call && left == got.len)
+		take_in(b, slice_of(SPAN_NONE));  /* the end */
+	else if (b->call && !exchange_reply_open(ex))
+		stream_want_input(&b->stream, false);
+	return true;
+}
+
 static void back_input(struct stream *s)
 {
 	struct back *b = container_of(s, struct back, stream);
 	struct slice got;
 
 	if (!b->call) {                           /* idle, and yet something came: bytes nobody asked for, or the end */
-		close_back(b);
+		if (b->state != BACK_IDLE || stream_read(s, false, &got) != GOT_NOTHING)
+			close_back(b);
 		return;
 	}
+	if (splice_in(b))
+		return;
 	switch (stream_read(s, wants_large_read(b), &got)) {
 	case GOT_NOTHING: return;
 	case GOT_END:     endpoint_ended(b, false); return;
@@ -467,6 +510,7 @@ static enum reason open_back(struct call *call)
 		return why;
 	}
 	pool->open++;
+	__atomic_fetch_add(&pool->endpoint->connections, 1, __ATOMIC_RELAXED);
 	list_append(&backend->backs, &b->on_backs);
 	b->state = BACK_CONNECTING;
 	b->since_us = now_of(b);
@@ -593,7 +637,7 @@ static const struct stream_events back_events = {
 };
 
 static const struct upstream_ops back_ops = {
-	.start = back_start, .body = back_body, .want = back_want, .cancel = back_cancel,
+	.splices = true, .start = back_start, .body = back_body, .want = back_want, .cancel = back_cancel,
 };
 
 struct upstream_server backend_server(struct backend *backend) { return (struct upstream_server){ &back_ops, backend }; }

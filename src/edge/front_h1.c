@@ -20,6 +20,7 @@
 #include "core/exchange.h"
 #include "edge/stream.h"
 #include "http/h1_write.h"
+#include "splice.h"
 
 enum {
 	OUT_MAX = PIPE_WINDOW_MAX + 2 * CHUNK_BODY,   /* the window bounds it; this only catches bugs          */
@@ -44,6 +45,7 @@ struct front {
 	uint64_t         accepted_us;
 	uint64_t         progress_us;         /* of writing, while blocked                                   */
 	uint64_t         close_at_us;         /* drain; 0: no                                                */
+	struct splice   *pipe;                /* while a long request body is spliced                        */
 	size_t           unpaid;              /* body bytes queued, not yet paid back to the core            */
 	uint32_t         lingered;            /* bytes thrown away in LINGER                                 */
 	uint32_t         requests;
@@ -118,6 +120,7 @@ static void close_front(struct front *f, bool reset)
 	buf_fini(&f->ahead);
 	link_remove(&f->on_fronts);
 	f->step->front_count--;
+	counter_add(&f->listener->closed, 1);
 	gate_leave(f->step->gate, (struct sockaddr *)f->peer);
 	if (reset)
 		stream_reset(&f->stream);
@@ -128,6 +131,7 @@ static void close_front(struct front *f, bool reset)
 static void free_front(struct stream *s)
 {
 	struct front *f = container_of(s, struct front, stream);
+	splice_done(&f->pipe);
 	h1_reader_fini(&f->reader);
 	free(f->peer);
 	free(f);
@@ -217,6 +221,7 @@ static void request_over(struct front *f)
 {
 	struct exchange *ex = f->ex;
 	f->reading = READ_DONE;
+	splice_done(&f->pipe);
 	stream_want_input(&f->stream, false);
 	if (f->reader.trailers.count)
 		ex->request_trailers = f->reader.trailers;
@@ -312,6 +317,34 @@ static bool wants_large_read(const struct front *f)
 		|| (ex->request.framing == BODY_LENGTH && ex->request.content_length - ex->request_body.total >= LARGE_BODY);
 }
 
+static void client_ended(struct front *f);
+
+/* A long body that nobody needs to look at. false: read it as usual. */
+static bool splice_in(struct front *f)
+{
+	uint64_t left = f->reading == READ_BODY ? h1_reader_left(&f->reader) : 0;
+	struct slice got;
+
+	if (left < (f->pipe ? 1 : SPLICE_MIN) || !f->ex || !exchange_may_splice_request(f->ex))
+		return false;
+	switch (stream_splice(&f->stream, &f->pipe, left, &got)) {
+	case GOT_NOTHING: return true;
+	case GOT_END:     client_ended(f); return true;
+	case GOT_ERROR:
+		if (f->stream.error != EINVAL)
+			close_front(f, true);
+		return f->stream.error != EINVAL;
+	case GOT_BYTES:   break;
+	}
+	h1_reader_skip(&f->reader, got.len);
+	body_bytes(f, got);
+	if (f->ex && f->reading == READ_BODY && left == got.len)
+		take_in(f, slice_of(SPAN_NONE));  /* the end */
+	if (!f->stream.closed)
+		rearm(f);
+	return true;
+}
+
 static void client_ended(struct front *f)
 {
 	if (f->reading == READ_TUNNEL) {
@@ -329,6 +362,8 @@ static void front_input(struct stream *s)
 
 	if (f->reading == READ_TUNNEL && !buf_empty(&f->ahead))
 		serve_next(f);
+	if (splice_in(f))
+		return;
 	switch (stream_read(s, wants_large_read(f), &got)) {
 	case GOT_NOTHING: return;
 	case GOT_END:     client_ended(f); return;
@@ -373,7 +408,7 @@ static void front_send_head(void *client, struct exchange *ex)
 	struct front *f = client;
 	const struct reply *r = &ex->reply;
 	bool tunnel = r->status == 101, bodyless = reply_has_no_body(ex->request.method, r->status);
-	f->keep = may_keep(f, ex) || tunnel;
+	f->keep = may_keep(f, ex) && !tunnel;
 	f->chunked = r->framing == BODY_STREAM && !bodyless && ex->request.minor >= 1 && !tunnel;
 	f->until_close = r->framing == BODY_STREAM && !bodyless && !f->chunked && !tunnel;
 	char *at = stream_room(&f->stream, h1_reply_size(r));
@@ -536,7 +571,7 @@ static void front_wrote(struct stream *s, size_t n)
 }
 
 static const struct client_ops front_ops = {
-	.send_informational = front_send_informational, .send_head = front_send_head, .send_body = front_send_body,
+	.splices = true, .send_informational = front_send_informational, .send_head = front_send_head, .send_body = front_send_body,
 	.want = front_want, .abort = front_abort, .done = front_done,
 };
 
@@ -624,7 +659,8 @@ void front_h1_open(struct listener *listener, int fd, const struct sockaddr *pee
 	struct doorstep *step = listener->step;
 	struct front *f = calloc(1, sizeof(*f));
 	if (!f || !stream_open(&f->stream, step->loop, fd, &front_events, OUT_MAX)) {
-		listener->refused[REFUSED_memory]++;
+		counter_add(&listener->refused[REFUSED_memory], 1);
+		counter_add(&listener->closed, 1);
 		gate_leave(step->gate, peer);
 		if (!f)
 			close(fd);

@@ -8,6 +8,7 @@
 
 #include "base/must.h"
 #include "core/exchange.h"
+#include "splice.h"
 
 enum { EVENTS_PER_TURN = 256, TURN_MAX_MS = 1000 };
 
@@ -107,6 +108,7 @@ void loop_fini(struct loop *loop)
 	while (uv_run(&loop->uv, UV_RUN_DEFAULT) != 0)
 		;
 	must(uv_loop_close(&loop->uv) == 0);
+	splice_pool_fini(loop);
 	chunk_unref(loop->read_chunk);
 	chunk_unref(loop->body_chunk);
 	close(loop->epoll_fd);
@@ -129,11 +131,18 @@ static void run_chores(struct list *list)
 	}
 }
 
+void loop_bury(struct loop *loop)
+{
+	exchanges_run(&loop->worker);
+	while (!list_empty(&loop->dead))
+		run_chores(&loop->dead);
+}
+
 static int sleep_ms(const struct loop *loop)
 {
 	if (!list_empty(&loop->again) || loop->worker.ready_count || loop->stop)
 		return 0;
-	int wait = uv_backend_timeout(&loop->uv), ours = TURN_MAX_MS;
+	int wait = uv_backend_timeout(&loop->uv), ours = TURN_MAX_MS;   /* its clock may lag: then it is asked again, not overslept */
 	uint64_t due = timers_next(&loop->worker.timers), now = loop->worker.now_us;
 	if (due <= now)
 		return 0;
@@ -154,6 +163,14 @@ static void walk_and_flush(struct loop *loop)
 	}
 }
 
+/* libuv looks at its clock only when it runs; a data thread has no uv timers, and pays nothing here. */
+static bool uv_is_due(uv_loop_t *uv)
+{
+	if (uv_backend_timeout(uv) > 0)
+		uv_update_time(uv);
+	return uv_backend_timeout(uv) == 0;
+}
+
 static void turn(struct loop *loop)
 {
 	struct epoll_event events[EVENTS_PER_TURN];
@@ -161,17 +178,19 @@ static void turn(struct loop *loop)
 	must(n >= 0 || errno == EINTR);
 
 	take_time(loop);
+	if (uv_backend_timeout(&loop->uv) > 0)
+		uv_update_time(&loop->uv);        /* its timers fall due by a time that otherwise only uv_run moves */
 	uint64_t began = loop->worker.now_us;
+	run_chores(&loop->again);                 /* of the turn before: who comes back has let the others go first, and the walker too */
 	for (int i = 0; i < n; i++) {
 		struct watch *w = events[i].data.ptr;
 		w->ready(w, events[i].events);
 	}
 	timers_run(&loop->worker.timers, loop->worker.now_us);
-	if (loop->uv_ready || uv_backend_timeout(&loop->uv) == 0) {
+	if (loop->uv_ready || uv_is_due(&loop->uv)) {
 		loop->uv_ready = false;
 		uv_run(&loop->uv, UV_RUN_NOWAIT);
 	}
-	run_chores(&loop->again);
 	walk_and_flush(loop);
 	run_chores(&loop->dead);
 

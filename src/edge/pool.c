@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-enum { POOLS_MAX = 100000, REPLY_HEAD_BYTES = 64 * 1024, REPLY_FIELDS = 200 };
+enum { POOLS_MAX = 100000, REPLY_HEAD_BYTES = 32 * 1024, REPLY_FIELDS = 100 };
 
 struct backend *backend_new(struct loop *loop, unsigned workers)
 {

@@ -13,8 +13,9 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "splice.h"
 
-enum { PIECES_PER_WRITE = 16, READ_MIN = 4 * 1024 };
+enum { PIECES_PER_WRITE = 16, READ_MIN = 20 * 1024, LOW_WATER = 256 * 1024, GUARD_US = 5000 };
 
 /* One read per visit, so that a fast sender does not starve the others; what is left waits for the next turn. */
 static void deliver_input(struct stream *s)
@@ -51,7 +52,9 @@ static ssize_t write_out(struct stream *s)
 {
 	struct iovec iov[PIECES_PER_WRITE];
 	struct msghdr msg = { .msg_iov = iov };
-	for (const struct buf_piece *p = buf_first(&s->out); p && msg.msg_iovlen < PIECES_PER_WRITE; p = p->next)
+	if (slice_is_elsewhere(buf_first(&s->out)->slice))
+		return splice_write(buf_first(&s->out)->slice, s->watch.fd);
+	for (const struct buf_piece *p = buf_first(&s->out); p && msg.msg_iovlen < PIECES_PER_WRITE && !slice_is_elsewhere(p->slice); p = p->next)
 		iov[msg.msg_iovlen++] = (struct iovec){ (void *)(uintptr_t)p->slice.at, p->slice.len };
 	if (msg.msg_iovlen == 1)
 		return send(s->watch.fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL);
@@ -214,6 +217,49 @@ enum stream_got stream_read(struct stream *s, bool large, struct slice *got)
 	return GOT_ERROR;
 }
 
+static void guard_went_off(struct timer *t)
+{
+	struct stream *s = container_of(t, struct stream, guard);
+	s->stalled = s->readable = true;          /* there may be bytes below the low-water mark */
+	if (s->wants_input)
+		chore_add(&s->loop->again, &s->again);
+}
+
+static void set_low_water(struct stream *s, uint64_t bytes)
+{
+	int mark = bytes > LOW_WATER ? LOW_WATER : (int)bytes;
+	if (mark != s->low_water && setsockopt(s->watch.fd, SOL_SOCKET, SO_RCVLOWAT, &mark, sizeof(mark)) == 0)
+		s->low_water = mark;
+	if (s->low_water > 1)
+		worker_arm(&s->loop->worker, &s->guard, GUARD_US, guard_went_off);
+	else
+		worker_disarm(&s->loop->worker, &s->guard);
+}
+
+enum stream_got stream_splice(struct stream *s, struct splice **pipe, uint64_t left, struct slice *got)
+{
+	if (!*pipe)                               /* the beginning: every sender is taken for a fast one */
+		set_low_water(s, left);
+	ssize_t n = splice_read(s->loop, pipe, s->watch.fd, left < SPLICE_MOST ? (size_t)left : SPLICE_MOST, got);
+	bool slow = s->stalled && n < SPLICE_MIN;
+	s->stalled = false;
+	if (n > 0) {                              /* how much is left in the socket cannot be told from n: the next look will say */
+		uint64_t mark = slow ? 1 : n >= SPLICE_MIN ? LOW_WATER : (uint64_t)s->low_water;
+		left -= (uint64_t)n;
+		set_low_water(s, left == 0 ? 1 : mark < left ? mark : left);
+		return GOT_BYTES;
+	}
+	s->readable = false;
+	if (n == 0)
+		return GOT_END;
+	s->error = errno;
+	if (errno != EAGAIN)
+		return GOT_ERROR;
+	if (slow)
+		set_low_water(s, 1);
+	return GOT_NOTHING;
+}
+
 void stream_want_input(struct stream *s, bool want)
 {
 	s->wants_input = want;
@@ -234,7 +280,10 @@ static void stream_init(struct stream *s, struct loop *loop, const struct stream
 	buf_init(&s->out, &loop->worker.chunks, out_max);
 	s->readable = s->hup = s->closed = s->ends = s->connecting = false;
 	s->writable = s->wants_input = true;
+	s->stalled = false;
 	s->error = 0;
+	s->low_water = 1;
+	s->guard = (struct timer){ 0 };
 }
 
 static bool watch_stream(struct stream *s, int fd)
@@ -293,6 +342,7 @@ void stream_close(struct stream *s)
 	s->closed = true;
 	link_remove(&s->again.link);
 	link_remove(&s->flush.link);
+	worker_disarm(&s->loop->worker, &s->guard);
 	buf_fini(&s->out);
 	if (s->watch.fd >= 0)
 		close(s->watch.fd);               /* the last reference: epoll forgets it */

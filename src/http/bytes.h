@@ -28,27 +28,85 @@ static inline int hex_value(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The first control byte (HTAB is none) at or behind p, or end. Eight bytes at a time: a byte below 0x20 or equal to 0x7f
- * sets its top bit in `odd`; HTABs do too and are sorted out one by one, which is rare. */
+/* Eight bytes with the first in the lowest place, whatever the machine's order. */
+static inline uint64_t word_at(const char *p)
+{
+	uint64_t w;
+
+	memcpy(&w, p, 8);
+	return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? __builtin_bswap64(w) : w;
+}
+
+/* The first control byte (HTAB is none) at or behind p, or end. Eight bytes at a time: a byte below 0x20 or equal to 0x7f sets
+ * its top bit in `odd`, of which the lowest is always true (borrows only spoil those above). HTABs are stepped over. */
 static inline const char *control_or_end(const char *p, const char *end)
 {
 	const uint64_t ones = 0x0101010101010101u, tops = ones << 7;
 
-	for (; end - p >= 8; p += 8) {
-		uint64_t w, del, odd;
+	while (end - p >= 8) {
+		uint64_t w = word_at(p), del = w ^ ones * 0x7f;
+		uint64_t odd = (((w - ones * 0x20) & ~w) | ((del - ones) & ~del)) & tops;
 
-		memcpy(&w, p, 8);
-		del = w ^ ones * 0x7f;
-		odd = (((w - ones * 0x20) & ~w) | ((del - ones) & ~del)) & tops;
-		if (!odd)
+		if (!odd) {
+			p += 8;
 			continue;
-		for (int i = 0; i < 8; i++)
-			if (byte_is(p[i], BYTE_CONTROL))
-				return p + i;
+		}
+		p += __builtin_ctzll(odd) >> 3;
+		if (*p != '\t')
+			return p;
+		p++;
 	}
 	while (p < end && !byte_is(*p, BYTE_CONTROL))
 		p++;
 	return p;
+}
+
+/* The first LF at or behind p, or NULL. Header lines are short: a call of memchr costs more than it saves. */
+static inline const char *line_feed(const char *p, const char *end)
+{
+	const uint64_t ones = 0x0101010101010101u, tops = ones << 7;
+
+	for (; end - p >= 8; p += 8) {
+		uint64_t w = word_at(p) ^ ones * '\n', zero = (w - ones) & ~w & tops;
+
+		if (zero)
+			return p + (__builtin_ctzll(zero) >> 3);
+	}
+	for (; p < end; p++)
+		if (*p == '\n')
+			return p;
+	return NULL;
+}
+
+/* Copies a few bytes without a call: most names and values are shorter than 32 bytes. Returns the place behind the copy. */
+static inline char *put_bytes(char *to, const char *from, size_t n)
+{
+	if (n >= 32 || n < 4) {
+		if (n)
+			memcpy(to, from, n);
+	} else if (n >= 16) {
+		memcpy(to, from, 16);
+		memcpy(to + n - 16, from + n - 16, 16);
+	} else if (n >= 8) {
+		memcpy(to, from, 8);
+		memcpy(to + n - 8, from + n - 8, 8);
+	} else {
+		memcpy(to, from, 4);
+		memcpy(to + n - 4, from + n - 4, 4);
+	}
+	return to + n;
+}
+
+/* The first byte at or behind p that is no tchar. The caller vouches for three more bytes behind that one. */
+static inline const char *behind_token(const char *p)
+{
+	const unsigned char *u = (const unsigned char *)p;
+
+	while (http_bytes[u[0]] & http_bytes[u[1]] & http_bytes[u[2]] & http_bytes[u[3]] & BYTE_TOKEN)
+		u += 4;
+	while (http_bytes[*u] & BYTE_TOKEN)
+		u++;
+	return (const char *)u;
 }
 
 #endif

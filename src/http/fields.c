@@ -76,19 +76,16 @@ static inline bool word_equals(const char *folded, const char *at)
 	return w == fold_word(at);
 }
 
-/* Same length, and `known` is one of ours. */
-static bool name_equals(const char *known, struct span name)
+/* Same length, and `known` is one of ours, followed by NULs: whole words, of which the last two overlap. */
+static inline bool name_equals(const char *known, struct span name)
 {
-	size_t i = 0;
-
-	for (; i + 8 <= name.len; i += 8)
-		if (!word_equals(known + i, name.at + i))
-			return false;
-	if (i == name.len)
-		return true;
-	if (name.len > 8)
+	if (name.len >= 8) {
+		for (size_t i = 8; i < name.len; i += 8)
+			if (!word_equals(known + i - 8, name.at + i - 8))
+				return false;
 		return word_equals(known + name.len - 8, name.at + name.len - 8);
-	for (; i < name.len; i++)
+	}
+	for (size_t i = 0; i < name.len; i++)
 		if ((unsigned char)known[i] != fold(name.at[i]))
 			return false;
 	return true;

@@ -1,8 +1,8 @@
 /* forward.c - what changes between the client's message and the upstream's, and back (RFC 9110 §7.6; interface §4).
  *
  * Invariants: nothing hop-by-hop passes, however it is named; what an untrusted client says about who it is (X-Forwarded-*,
- * Forwarded, X-Outrigger-Attempt) does not pass; `in` is not changed; what the operator sets or removes comes last and wins, except
- * over framing and hop-by-hop fields, which belong to the writer.
+ * Forwarded, X-Outrigger-Attempt) does not pass; `in` is not changed; what the operator sets or removes comes last and wins,
+ * except over framing and hop-by-hop fields, which belong to the writer.
  */
 #include "http/forward.h"
 
@@ -109,8 +109,8 @@ static bool append_to_list(struct fields *out, const struct fields *in, enum fie
 	return fields_add_id(out, id, span_between(list, to + ours.len));
 }
 
-static bool add_forwarded(struct request *out, const struct request *in, const struct forward_facts *facts, struct scratch *scratch,
-	struct arena *arena)
+static bool add_forwarded(struct request *out, const struct request *in, const struct forward_facts *facts,
+	struct scratch *scratch, struct arena *arena)
 {
 	const struct { enum field_id id; struct span ours; } claims[] = {
 		{ FIELD_X_FORWARDED_FOR, facts->client_address },
@@ -168,7 +168,8 @@ static bool is_grpc(const struct request *r)
 		span_starts_nocase(fields_value(&r->fields, FIELD_CONTENT_TYPE), SPAN("application/grpc"));
 }
 
-static bool add_deadline(struct request *out, const struct request *in, const struct forward_facts *facts, struct scratch *scratch)
+static bool add_deadline(struct request *out, const struct request *in, const struct forward_facts *facts,
+	struct scratch *scratch)
 {
 	struct span ms = { scratch->timeout, 0 };
 

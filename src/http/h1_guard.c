@@ -1,12 +1,12 @@
 /* h1_guard.c - scan and parse of heads and trailers; see h1_guard.h.
  *
  * Invariants: a section handed to the parser was passed by the scan, so each LF in it follows a CR and it ends in an empty
- * line; that is the sentinel which lets loops over tokens run without a bound of their own.
+ * line; that is the sentinel which lets loops over tokens run without a bound of their own. The byte that ends a token is the
+ * first CR of the section's last four bytes or stands before it, so four bytes may be read there.
  */
 #include "h1_guard.h"
 
 #include "bytes.h"
-#include "fields_put.h"
 
 /* ── scan ── */
 
@@ -41,48 +41,57 @@ static enum h1_fault scan_first_byte(enum h1_section section, char c)
 	return byte_is(c, BYTE_TOKEN) ? H1_FAULT_NONE : c == '\r' ? H1_FAULT_START_LINE : H1_FAULT_METHOD;
 }
 
+/* The first line of a piece that is long enough to hold too large a target. */
+static enum h1_fault scan_first_line(struct h1_scan *s, const struct h1_bounds *b, struct span piece)
+{
+	const char *lf = memchr(piece.at, '\n', piece.len);
+
+	return scan_target(s, b->max_target_bytes, lf ? span_between(piece.at, lf) : piece);
+}
+
 /* Lines of the piece up to the empty one. */
-static enum h1_fault scan_lines(struct h1_scan *s, const struct h1_bounds *b, struct span piece, size_t *used)
+static enum h1_fault scan_lines(struct h1_scan *s, struct span piece, size_t *used)
 {
 	const char *p = piece.at, *end = span_end(piece), *lf;
+	bool begun = s->seen > s->line;       /* the piece begins inside a line … */
+	uint32_t lines = s->lines;
 
-	while ((lf = memchr(p, '\n', (size_t)(end - p)))) {
-		uint32_t place = s->seen + (uint32_t)(lf - piece.at);
-		enum h1_fault fault;
-
-		if (s->lines == 0 && b->section == H1_REQUEST_HEAD && (place > b->max_target_bytes || s->target)) {
-			fault = scan_target(s, b->max_target_bytes, span_between(piece.at, lf));
-			if (fault)
-				return fault;
-		}
+	for (; (lf = line_feed(p, end)); p = lf + 1, begun = false, lines++) {
 		if ((lf > piece.at ? lf[-1] : s->last) != '\r')
 			return H1_FAULT_LINE_END;
-		p = lf + 1;
-		s->lines++;
-		if (place - s->line == 1) {
-			*used = (size_t)(p - piece.at);
-			s->done = true;
-			return H1_FAULT_NONE;
+		if (begun ? s->seen + (uint32_t)(lf - piece.at) - s->line == 1 : lf - p == 1) {
+			s->done = true;               /* … of which only the CR can have come before an empty line's LF */
+			p = lf + 1;
+			lines++;
+			break;
 		}
-		s->line = place + 1;
 	}
-	*used = piece.len;
-	if (s->lines == 0 && b->section == H1_REQUEST_HEAD)
-		return scan_target(s, b->max_target_bytes, piece);
+	*used = (size_t)((s->done ? p : end) - piece.at);
+	if (!begun)
+		s->line = s->seen + (uint32_t)(p - piece.at);
+	s->lines = lines;
 	return H1_FAULT_NONE;
 }
 
 enum h1_fault h1_scan_piece(struct h1_scan *s, const struct h1_bounds *b, struct span piece, size_t *used)
 {
 	enum h1_fault fault = H1_FAULT_NONE;
+	bool in_first_line, is_long;
 
 	*used = 0;
 	if (s->done || piece.len == 0)
 		return H1_FAULT_NONE;
 	if (s->seen == 0)
 		fault = scan_first_byte(b->section, piece.at[0]);
+	piece = span_first(piece, b->max_bytes - s->seen);
+	in_first_line = s->lines == 0 && b->section == H1_REQUEST_HEAD;
+	is_long = s->seen + piece.len > b->max_target_bytes;
+	if (!fault && in_first_line && is_long)
+		fault = scan_first_line(s, b, piece);
 	if (!fault)
-		fault = scan_lines(s, b, span_first(piece, b->max_bytes - s->seen), used);
+		fault = scan_lines(s, piece, used);
+	if (!fault && in_first_line && !is_long && s->lines == 0)
+		fault = scan_target(s, b->max_target_bytes, piece);
 	if (fault)
 		return fault;
 	s->seen += (uint32_t)*used;
@@ -123,8 +132,7 @@ enum h1_fault h1_parse_request_line(struct h1_parse *parse, struct request *r)
 {
 	const char *method = parse->next, *p = method, *target;
 
-	while (byte_is(*p, BYTE_TOKEN))
-		p++;
+	p = behind_token(p);
 	if (*p != ' ')
 		return wrong_byte(p, *p == '\t' || *p == '\r' ? H1_FAULT_START_LINE : H1_FAULT_METHOD);
 	if (p == method || p - method > 32)
@@ -171,45 +179,56 @@ enum h1_fault h1_parse_status_line(struct h1_parse *parse, struct reply *r)
 	return H1_FAULT_NONE;
 }
 
-/* true: one of the three that frame or route, kept aside. */
-static bool keep_aside(struct h1_framing_fields *f, enum field_id id, struct span value)
+/* Host, Content-Length and Transfer-Encoding are kept aside; the others go into the list. false: it is full. */
+static inline bool keep(struct h1_framing_fields *aside, struct fields *fields, struct span name, struct span value)
 {
+	enum field_id id = field_id_of(name);
+	struct field *place;
+
 	switch (id) {
-	case FIELD_HOST:              f->host = value;   f->hosts++;   return true;
-	case FIELD_CONTENT_LENGTH:    f->length = value; f->lengths++; return true;
-	case FIELD_TRANSFER_ENCODING: f->coding = value; f->codings++; return true;
-	default:                      return false;
+	case FIELD_HOST:              aside->host = value;   aside->hosts++;   return true;
+	case FIELD_CONTENT_LENGTH:    aside->length = value; aside->lengths++; return true;
+	case FIELD_TRANSFER_ENCODING: aside->coding = value; aside->codings++; return true;
+	default:                      break;
 	}
+	if (fields->count >= fields->size)
+		return false;
+	place = &fields->at[fields->count++];         /* member by member: through a copy it would be read before it is written */
+	place->name.at = name.at;
+	place->name.len = name.len;
+	place->value.at = value.at;
+	place->value.len = value.len;
+	place->id = id;
+	fields->present |= (UINT64_C(1) << id) & ~UINT64_C(1);
+	return true;
 }
 
 enum h1_fault h1_parse_fields(struct h1_parse *parse, struct fields *fields)
 {
+	struct h1_places places = { 0 };
 	const char *p = parse->next;
 
 	while (*p != '\r') {
-		const char *name = p, *value, *end;
-		struct field field;
+		const char *name = p, *colon, *value, *end;
 
-		while (byte_is(*p, BYTE_TOKEN))
-			p++;
-		if (p == name || *p != ':')
-			return p == name && (*p == ' ' || *p == '\t') ? H1_FAULT_FIELD_FOLDED : wrong_byte(p, H1_FAULT_FIELD_NAME);
-		field.name = span_between(name, p++);
-		while (*p == ' ' || *p == '\t')
-			p++;
+		colon = behind_token(p);
+		if (colon == name || *colon != ':')
+			return colon == name && (*p == ' ' || *p == '\t') ? H1_FAULT_FIELD_FOLDED : wrong_byte(colon, H1_FAULT_FIELD_NAME);
+		h1_place(&places, parse->base, name, (size_t)(colon - name));
+		for (p = colon + 1; *p == ' ' || *p == '\t'; p++)
+			;
 		value = p;
 		p = end = control_or_end(p, parse->end);
 		if (*p != '\r' || p[1] != '\n')
 			return wrong_byte(p, H1_FAULT_CONTROL_BYTE);
+		h1_place(&places, parse->base, value, (size_t)(end - value));
 		while (end > value && (end[-1] == ' ' || end[-1] == '\t'))
 			end--;
 		p += 2;
-		field.value = span_between(value, end);
-		field.id = field_id_of(field.name);
-		parse->digest = h1_digest(h1_digest(parse->digest, parse->base, field.name), parse->base, field.value);
-		if (!keep_aside(&parse->framing, field.id, field.value) && !fields_put(fields, field))
+		if (!keep(&parse->framing, fields, span_between(name, colon), span_between(value, end)))
 			return H1_FAULT_TOO_MANY_FIELDS;
 	}
+	parse->places = places;
 	if (p[1] != '\n')
 		return H1_FAULT_LINE_END;
 	parse->next = p + 2;
@@ -219,8 +238,9 @@ enum h1_fault h1_parse_fields(struct h1_parse *parse, struct fields *fields)
 bool h1_is_forbidden_trailer(const struct fields *fields, const struct h1_framing_fields *framing)
 {
 #define BIT(word) (UINT64_C(1) << FIELD_##word)
-	static const uint64_t forbidden = BIT(CONNECTION) | BIT(KEEP_ALIVE) | BIT(PROXY_CONNECTION) | BIT(TE) | BIT(TRAILER) | BIT(UPGRADE) |
-		BIT(HTTP2_SETTINGS) | BIT(CONTENT_TYPE) | BIT(CONTENT_ENCODING) | BIT(EXPECT) | BIT(AUTHORIZATION) | BIT(COOKIE) |
+	static const uint64_t forbidden = BIT(CONNECTION) | BIT(KEEP_ALIVE) | BIT(PROXY_CONNECTION) | BIT(TE) | BIT(TRAILER) |
+		BIT(UPGRADE) | BIT(HTTP2_SETTINGS) | BIT(CONTENT_TYPE) | BIT(CONTENT_ENCODING) | BIT(EXPECT) | BIT(AUTHORIZATION) |
+		BIT(COOKIE) |
 		BIT(RANGE) | BIT(ORIGIN) | BIT(VIA) | BIT(RETRY_AFTER) | BIT(CACHE_CONTROL) | BIT(VARY) | BIT(SET_COOKIE) | BIT(LOCATION) |
 		BIT(X_REQUEST_ID) | BIT(X_FORWARDED_FOR) | BIT(X_FORWARDED_PROTO) | BIT(X_FORWARDED_HOST) | BIT(X_FORWARDED_PORT) |
 		BIT(FORWARDED) | BIT(TRACEPARENT) | BIT(TRACESTATE) | BIT(GRPC_TIMEOUT) | BIT(X_REQUEST_TIMEOUT_MS) |

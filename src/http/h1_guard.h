@@ -14,6 +14,7 @@
 
 #include "http/h1_read.h"
 
+/* A whole section ends in CR LF CR LF, or is the CR LF of no trailers at all. */
 enum h1_section { H1_REQUEST_HEAD, H1_REPLY_HEAD, H1_TRAILERS };
 
 /* ── scan ── */
@@ -35,16 +36,16 @@ struct h1_framing_fields {                /* those that never get into `fields` 
 	struct span host, length, coding;
 	unsigned    hosts, lengths, codings;
 };
-/* The boundaries of all fields, in order, as one number: what llhttp must find too. */
-static inline uint64_t h1_digest(uint64_t digest, const char *base, struct span s)
+/* The places of all names and values (with the blanks behind them), in order, as two numbers: what llhttp must find too. */
+struct h1_places { uint64_t starts, lengths; };
+static inline void h1_place(struct h1_places *p, const char *base, const char *at, size_t len)
 {
-	uint64_t place = s.len ? (uint64_t)(s.at - base) << 32 | s.len : 0;
-
-	return (digest ^ place) * 0x9e3779b97f4a7c15u ^ digest >> 29;
+	p->starts = p->starts * 5 + (len ? (uint64_t)(at - base) : 0);
+	p->lengths = p->lengths * 5 + len;
 }
 struct h1_parse {
 	const char *base, *next, *end;        /* the section; next: the first byte not yet parsed */
-	uint64_t    digest;
+	struct h1_places places;
 	struct h1_framing_fields framing;
 };
 static inline void h1_parse_init(struct h1_parse *p, struct span section)
@@ -61,6 +62,13 @@ bool h1_is_forbidden_trailer(const struct fields *, const struct h1_framing_fiel
 /* ── rules: what the parsed head means; no byte is looked at twice but those of these few fields ── */
 enum h1_fault h1_rules_request(struct request *, const struct h1_framing_fields *, const struct h1_limits *, struct arena *);
 enum h1_fault h1_rules_reply(struct reply *, const struct h1_framing_fields *, enum method asked, bool asked_upgrade);
+
+/* ── held: a piece of a section without its end (h1_held.c) ── */
+uint32_t    h1_held_limit(const struct h1_reader *);
+bool        h1_held_add(struct h1_reader *, struct span piece);               /* false: out of memory */
+/* What was held and the last piece, in the arena, in one run. .at == NULL: out of memory, or the caller set no arena. */
+struct span h1_held_collect(struct h1_reader *, struct span piece);
+void        h1_held_drop(struct h1_reader *);
 
 /* ── chunk ── */
 enum { H1_MAX_EXTENSION_LINE = 256, H1_MAX_EXTENSIONS = 16 * 1024 };

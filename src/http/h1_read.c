@@ -3,9 +3,9 @@
  * The only file that knows llhttp. What it says is a second opinion: method, target, version, status, lengths, every field's
  * boundaries and the end of the message must be what the guard found, else the message is refused (DISAGREEMENT).
  *
- * Invariants: llhttp sees each byte of a message exactly once, in order, after the guard passed it, and never the next
- * message's. `ahead` bytes of the caller's memory were scanned and not consumed: the next call must begin with them.
- * `held` is NULL unless a head or trailers came in pieces.
+ * Invariants: llhttp sees each byte of a message exactly once, in order, after the guard passed it (but for body bytes moved past
+ * us, h1_reader_skip), and never the next message's. `ahead` bytes of the caller's memory were scanned and not consumed: the
+ * next call must begin with them.
  */
 #include "http/h1_read.h"
 
@@ -13,7 +13,7 @@
 #include "h1_guard.h"
 #include "llhttp.h"
 
-_Static_assert(LLHTTP_VERSION_MAJOR >= 9 || LLHTTP_STRICT_MODE, "llhttp before 9 must be built and used with LLHTTP_STRICT_MODE=1");
+_Static_assert(LLHTTP_VERSION_MAJOR >= 9 || LLHTTP_STRICT_MODE, "llhttp before 9 must be built with LLHTTP_STRICT_MODE=1");
 
 enum phase { IN_HEAD, IN_LENGTH, IN_UNTIL_CLOSE, IN_CHUNKS, IN_TRAILERS, AT_END, IN_TUNNEL, IN_RUINS };
 
@@ -48,56 +48,30 @@ const char *h1_fault_text(enum h1_fault fault)
 
 /* What llhttp said about one run of bytes. Lives on the stack of the call that fed them. */
 struct witness {
-	const char *base;                     /* of the section, for the digest          */
-	uint64_t    digest;
-	struct span name, value, target;      /* the field being read; the request target */
-	bool        no_body, in_value, torn;  /* torn: one element in two places          */
-	unsigned    heads, ends;              /* messages whose head, whose body was over */
-	uint64_t    data;                     /* body bytes                               */
-	uint64_t    chunk;                    /* the size in the last chunk line          */
-	llhttp_t    at_head;                  /* as it was when the head was over         */
+	const char       *base;               /* of the section                           */
+	struct h1_places  places;             /* of names and values                      */
+	struct span       target;             /* of a request                             */
+	uint64_t          length, data, chunk;/* Content-Length; body bytes; the size in the last chunk line */
+	unsigned          heads, ends;        /* messages whose head, whose body was over */
+	unsigned          status, flags;
+	uint8_t           method, major, minor;
+	bool              no_body, torn;      /* torn: the target in two places           */
 };
 
-static struct witness *witness_of(llhttp_t *p) { return p->data; }
-
-static void extend(struct witness *w, struct span *s, const char *at, size_t len)
-{
-	if (!s->at)
-		*s = (struct span){ at, len };
-	else if (span_end(*s) == at)
-		s->len += len;
-	else
-		w->torn = true;
-}
-
-static void field_over(struct witness *w)
-{
-	if (!w->in_value)
-		return;
-	while (w->value.len && (span_end(w->value)[-1] == ' ' || span_end(w->value)[-1] == '\t'))
-		w->value.len--;
-	w->digest = h1_digest(h1_digest(w->digest, w->base, w->name), w->base, w->value);
-	w->name = w->value = SPAN_NONE;
-	w->in_value = false;
-}
+static inline struct witness *witness_of(llhttp_t *p) { return p->data; }
 
 static int on_url(llhttp_t *p, const char *at, size_t len)
 {
-	extend(witness_of(p), &witness_of(p)->target, at, len);
+	struct witness *w = witness_of(p);
+
+	w->torn = w->torn || w->target.at;
+	w->target = (struct span){ at, len };
 	return 0;
 }
 
-static int on_header_field(llhttp_t *p, const char *at, size_t len)
+static int on_header(llhttp_t *p, const char *at, size_t len)
 {
-	field_over(witness_of(p));
-	extend(witness_of(p), &witness_of(p)->name, at, len);
-	return 0;
-}
-
-static int on_header_value(llhttp_t *p, const char *at, size_t len)
-{
-	witness_of(p)->in_value = true;
-	extend(witness_of(p), &witness_of(p)->value, at, len);
+	h1_place(&witness_of(p)->places, witness_of(p)->base, at, len);
 	return 0;
 }
 
@@ -105,9 +79,13 @@ static int on_headers_complete(llhttp_t *p)
 {
 	struct witness *w = witness_of(p);
 
-	field_over(w);
 	w->heads++;
-	w->at_head = *p;
+	w->length = p->content_length;
+	w->flags = p->flags;
+	w->status = p->status_code;
+	w->method = p->method;
+	w->major = p->http_major;
+	w->minor = p->http_minor;
 	p->upgrade = 0;                       /* a message is over when its body is; tunnels are h1_reader_tunnel's business */
 	return w->no_body;
 }
@@ -127,13 +105,12 @@ static int on_chunk_header(llhttp_t *p)
 
 static int on_message_complete(llhttp_t *p)
 {
-	field_over(witness_of(p));            /* of trailers */
 	witness_of(p)->ends++;
 	return 0;
 }
 
 static const llhttp_settings_t settings = {
-	.on_url = on_url, .on_header_field = on_header_field, .on_header_value = on_header_value,
+	.on_url = on_url, .on_header_field = on_header, .on_header_value = on_header,
 	.on_headers_complete = on_headers_complete, .on_body = on_body, .on_chunk_header = on_chunk_header,
 	.on_message_complete = on_message_complete,
 };
@@ -149,7 +126,7 @@ static bool feed_body(struct h1_state *s, struct span bytes, uint64_t data, bool
 {
 	struct witness w = { .base = bytes.at };
 
-	return feed(s, &w, bytes) && w.data == data && w.ends == over && w.heads == 0 && !w.name.at;
+	return feed(s, &w, bytes) && w.data == data && w.ends == over && w.heads == 0 && w.places.lengths == 0;
 }
 
 static const uint8_t llhttp_methods[METHOD_COUNT] = {
@@ -166,16 +143,19 @@ static bool feed_section(struct h1_state *s, struct witness *w, struct span sect
 		feed(s, w, span_from(section, section.len - 1)) && !w->torn && w->data == 0;
 }
 
-/* The numbers of the head that both have read. */
-struct opinion { uint64_t digest, length; bool chunked, has_length; unsigned minor; bool over; };
+static bool same_places(const struct h1_places *a, const struct h1_places *b)
+{
+	return a->starts == b->starts && a->lengths == b->lengths;
+}
+
+/* What both have read of any head. */
+struct opinion { struct h1_places places; uint64_t length; unsigned minor; bool chunked, has_length, over; };
 
 static bool agrees(const struct witness *w, const struct opinion *o)
 {
-	const llhttp_t *p = &w->at_head;
-
-	return w->heads == 1 && w->ends == o->over && w->digest == o->digest && p->http_major == 1 && p->http_minor == o->minor &&
-		!(p->flags & F_CHUNKED) == !o->chunked && !(p->flags & F_CONTENT_LENGTH) == !o->has_length &&
-		(!o->has_length || p->content_length == o->length);
+	return w->heads == 1 && w->ends == o->over && same_places(&w->places, &o->places) && w->major == 1 && w->minor == o->minor &&
+		!(w->flags & F_CHUNKED) == !o->chunked && !(w->flags & F_CONTENT_LENGTH) == !o->has_length &&
+		(!o->has_length || w->length == o->length);
 }
 
 /* ── steps ── */
@@ -184,52 +164,8 @@ static enum h1_step ruin(struct h1_reader *r, enum h1_fault fault)
 {
 	r->fault = fault;
 	state_of(r)->phase = IN_RUINS;
-	chunk_unref(r->held);
-	r->held = NULL;
+	h1_held_drop(r);
 	return H1_BAD;
-}
-
-static uint32_t section_limit(const struct h1_reader *r)
-{
-	return r->limits->max_header_bytes < CHUNK_BODY ? r->limits->max_header_bytes : CHUNK_BODY;
-}
-
-/* Keeps a piece of a section that is not whole. */
-static bool gather(struct h1_reader *r, struct span piece)
-{
-	size_t need = (r->held ? r->held->used : 0) + piece.len;
-
-	if (!r->held || need > r->held->size) {
-		struct chunk *bigger = chunk_new(r->pool, need <= CHUNK_SMALL ? CHUNK_SMALL : need <= CHUNK_HEAD ? CHUNK_HEAD : CHUNK_BODY);
-
-		if (!bigger)
-			return false;
-		if (r->held) {
-			memcpy(bigger->data, r->held->data, r->held->used);
-			bigger->used = r->held->used;
-			chunk_unref(r->held);
-		}
-		r->held = bigger;
-	}
-	memcpy(r->held->data + r->held->used, piece.at, piece.len);
-	r->held->used += (unsigned)piece.len;
-	return true;
-}
-
-/* What was gathered and the last piece, in the arena, in one run. .at == NULL: out of memory. */
-static struct span collect(struct h1_reader *r, struct span piece)
-{
-	size_t held = r->held ? r->held->used : 0;
-	char *to = r->arena ? arena_text(r->arena, held + piece.len) : NULL;
-
-	if (!to)
-		return SPAN_NONE;
-	if (held)
-		memcpy(to, r->held->data, held);
-	memcpy(to + held, piece.at, piece.len);
-	chunk_unref(r->held);
-	r->held = NULL;
-	return (struct span){ to, held + piece.len };
 }
 
 /* The one empty line that may come before a request (RFC 9112 §2.2). */
@@ -248,7 +184,7 @@ static enum h1_fault skip_lead(struct h1_state *s, struct span *piece)
 static enum h1_fault look(struct h1_reader *r, struct span in)
 {
 	struct h1_state *s = state_of(r);
-	struct h1_bounds bounds = { s->requests ? H1_REQUEST_HEAD : H1_REPLY_HEAD, section_limit(r), r->limits->max_target_bytes };
+	struct h1_bounds bounds = { s->requests ? H1_REQUEST_HEAD : H1_REPLY_HEAD, h1_held_limit(r), r->limits->max_target_bytes };
 	struct span piece;
 	size_t used;
 
@@ -256,20 +192,57 @@ static enum h1_fault look(struct h1_reader *r, struct span in)
 	piece = span_from(in, s->ahead);
 	if (s->requests && s->scan.seen == 0)
 		r->fault = skip_lead(s, &piece);
+	r->head_begun = r->head_begun || piece.len > 0;      /* the empty line before a request does not begin it */
 	if (!r->fault)
 		r->fault = h1_scan_piece(&s->scan, &bounds, piece, &used);
 	if (r->fault)
 		return r->fault;
 	s->ahead += (uint32_t)used;
-	r->head_begun = s->scan.seen > 0;
 	return H1_FAULT_NONE;
+}
+
+/* The list with room for every line of the head and some more. */
+static enum h1_fault begin_fields(struct h1_reader *r, struct fields *fields)
+{
+	unsigned lines = state_of(r)->scan.lines;     /* two of them are no fields: the first and the empty one */
+
+	if (lines > r->limits->max_fields + 2)
+		return H1_FAULT_TOO_MANY_FIELDS;
+	return fields_init(fields, r->arena, lines + SPARE_FIELDS) ? H1_FAULT_NONE : H1_FAULT_NO_MEMORY;
+}
+
+static bool is_over_with_its_head(enum framing framing, uint64_t length)
+{
+	return framing == BODY_NONE || (framing == BODY_LENGTH && length == 0);
+}
+
+static void enter_body(struct h1_state *s, enum framing framing, uint64_t length, bool chunked)
+{
+	s->chunk.left = framing == BODY_LENGTH ? length : 0;
+	s->phase = is_over_with_its_head(framing, length) ? AT_END : framing == BODY_LENGTH ? IN_LENGTH :
+		chunked ? IN_CHUNKS : IN_UNTIL_CLOSE;
+}
+
+/* url: the target as it stood in the first line. */
+static bool llhttp_reads_the_same_request(struct h1_state *s, struct span head, const struct h1_parse *parse, struct span url,
+	const struct request *q)
+{
+	struct witness w = { .base = head.at };
+	struct opinion ours = { parse->places, q->content_length, q->minor, q->framing == BODY_STREAM, q->framing == BODY_LENGTH,
+		is_over_with_its_head(q->framing, q->content_length) };
+
+	if (q->method == METHOD_OTHER) {
+		if (!feed(s, &w, SPAN("POST")))
+			return false;
+		head = span_from(head, q->method_text.len);
+	}
+	return feed_section(s, &w, head) && agrees(&w, &ours) && w.method == llhttp_methods[q->method] &&
+		w.target.at == url.at && w.target.len == url.len;
 }
 
 static enum h1_fault parse_request(struct h1_reader *r, struct span head)
 {
-	struct h1_state *s = state_of(r);
 	struct request *q = r->request;
-	struct witness w = { .base = head.at };
 	struct h1_parse parse;
 	struct span url;
 	enum h1_fault fault;
@@ -277,62 +250,50 @@ static enum h1_fault parse_request(struct h1_reader *r, struct span head)
 	*q = (struct request){ 0 };
 	h1_parse_init(&parse, head);
 	fault = h1_parse_request_line(&parse, q);
-	if (fault)
-		return fault;
-	url = q->target;
-	if (s->scan.lines > r->limits->max_fields + 2)
-		return H1_FAULT_TOO_MANY_FIELDS;
-	if (!fields_init(&q->fields, r->arena, s->scan.lines + SPARE_FIELDS))
-		return H1_FAULT_NO_MEMORY;
-	fault = h1_parse_fields(&parse, &q->fields);
+	url = q->target;                      /* before an absolute one is split */
+	if (!fault)
+		fault = begin_fields(r, &q->fields);
+	if (!fault)
+		fault = h1_parse_fields(&parse, &q->fields);
 	if (!fault)
 		fault = h1_rules_request(q, &parse.framing, r->limits, r->arena);
 	if (fault)
 		return fault;
-	struct opinion ours = { parse.digest, q->content_length, q->framing == BODY_STREAM, q->framing == BODY_LENGTH, q->minor,
-		q->framing == BODY_NONE || (q->framing == BODY_LENGTH && q->content_length == 0) };
-	if (q->method == METHOD_OTHER) {
-		if (!feed(s, &w, SPAN("POST")))
-			return H1_FAULT_DISAGREEMENT;
-		head = span_from(head, q->method_text.len);
-	}
-	if (!feed_section(s, &w, head) || !agrees(&w, &ours) || w.at_head.method != llhttp_methods[q->method] ||
-	    w.target.at != url.at || w.target.len != url.len)
+	if (!llhttp_reads_the_same_request(state_of(r), head, &parse, url, q))
 		return H1_FAULT_DISAGREEMENT;
-	s->chunk.left = q->framing == BODY_LENGTH ? q->content_length : 0;
-	s->phase = ours.over ? AT_END : q->framing == BODY_LENGTH ? IN_LENGTH : IN_CHUNKS;
+	enter_body(state_of(r), q->framing, q->content_length, true);
 	return H1_FAULT_NONE;
+}
+
+static bool llhttp_reads_the_same_reply(struct h1_state *s, struct span head, const struct h1_parse *parse, const struct reply *q)
+{
+	struct witness w = { .base = head.at, .no_body = q->framing == BODY_NONE };
+	struct opinion ours = { parse->places, q->content_length, q->minor, parse->framing.codings > 0, q->has_length,
+		is_over_with_its_head(q->framing, q->content_length) };
+
+	return feed_section(s, &w, head) && agrees(&w, &ours) && w.status == (unsigned)q->status;
 }
 
 static enum h1_fault parse_reply(struct h1_reader *r, struct span head)
 {
-	struct h1_state *s = state_of(r);
 	struct reply *q = r->reply;
-	struct witness w = { .base = head.at };
 	struct h1_parse parse;
 	enum h1_fault fault;
 
 	*q = (struct reply){ 0 };
 	h1_parse_init(&parse, head);
 	fault = h1_parse_status_line(&parse, q);
-	if (fault)
-		return fault;
-	if (s->scan.lines > r->limits->max_fields + 2)
-		return H1_FAULT_TOO_MANY_FIELDS;
-	if (!fields_init(&q->fields, r->arena, s->scan.lines + SPARE_FIELDS))
-		return H1_FAULT_NO_MEMORY;
-	fault = h1_parse_fields(&parse, &q->fields);
+	if (!fault)
+		fault = begin_fields(r, &q->fields);
+	if (!fault)
+		fault = h1_parse_fields(&parse, &q->fields);
 	if (!fault)
 		fault = h1_rules_reply(q, &parse.framing, r->asked, r->asked_upgrade);
 	if (fault)
 		return fault;
-	struct opinion ours = { parse.digest, q->content_length, parse.framing.codings > 0, q->has_length, q->minor,
-		q->framing == BODY_NONE || (q->framing == BODY_LENGTH && q->content_length == 0) };
-	w.no_body = q->framing == BODY_NONE;
-	if (!feed_section(s, &w, head) || !agrees(&w, &ours) || w.at_head.status_code != q->status)
+	if (!llhttp_reads_the_same_reply(state_of(r), head, &parse, q))
 		return H1_FAULT_DISAGREEMENT;
-	s->chunk.left = q->framing == BODY_LENGTH ? q->content_length : 0;
-	s->phase = ours.over ? AT_END : q->framing == BODY_LENGTH ? IN_LENGTH : q->chunked ? IN_CHUNKS : IN_UNTIL_CLOSE;
+	enter_body(state_of(r), q->framing, q->content_length, q->chunked);
 	return H1_FAULT_NONE;
 }
 
@@ -350,8 +311,8 @@ static enum h1_step read_head(struct h1_reader *r, struct span *in)
 	*in = span_from(*in, s->ahead);
 	s->ahead = s->lead_ahead = 0;
 	if (!s->scan.done)
-		return piece.len == 0 || gather(r, piece) ? H1_MORE : ruin(r, H1_FAULT_NO_MEMORY);
-	head = collect(r, piece);
+		return piece.len == 0 || h1_held_add(r, piece) ? H1_MORE : ruin(r, H1_FAULT_NO_MEMORY);
+	head = h1_held_collect(r, piece);
 	if (!head.at)
 		return ruin(r, H1_FAULT_NO_MEMORY);
 	fault = s->requests ? parse_request(r, head) : parse_reply(r, head);
@@ -396,7 +357,7 @@ static enum h1_step parse_trailers(struct h1_reader *r, struct span section)
 	}
 	if (h1_parse_fields(&parse, &r->trailers) || h1_is_forbidden_trailer(&r->trailers, &parse.framing))
 		return ruin(r, H1_FAULT_TRAILER);
-	if (!feed_section(s, &w, section) || w.ends != 1 || w.heads != 0 || w.digest != parse.digest)
+	if (!feed_section(s, &w, section) || w.ends != 1 || w.heads != 0 || !same_places(&w.places, &parse.places))
 		return ruin(r, H1_FAULT_DISAGREEMENT);
 	s->phase = AT_END;
 	return H1_END;
@@ -405,7 +366,7 @@ static enum h1_step parse_trailers(struct h1_reader *r, struct span section)
 static enum h1_step read_trailers(struct h1_reader *r, struct span *in)
 {
 	struct h1_state *s = state_of(r);
-	struct h1_bounds bounds = { H1_TRAILERS, section_limit(r), 0 };
+	struct h1_bounds bounds = { H1_TRAILERS, h1_held_limit(r), 0 };
 	struct span section;
 	size_t used;
 
@@ -414,9 +375,9 @@ static enum h1_step read_trailers(struct h1_reader *r, struct span *in)
 	section = span_first(*in, used);
 	*in = span_from(*in, used);
 	if (!s->scan.done)
-		return used == 0 || gather(r, section) ? H1_MORE : ruin(r, H1_FAULT_NO_MEMORY);
+		return used == 0 || h1_held_add(r, section) ? H1_MORE : ruin(r, H1_FAULT_NO_MEMORY);
 	if (r->held || used > 2) {            /* else there are none: nothing to keep */
-		section = collect(r, section);
+		section = h1_held_collect(r, section);
 		if (!section.at)
 			return ruin(r, H1_FAULT_NO_MEMORY);
 	}
@@ -434,7 +395,9 @@ static enum h1_step read_chunks(struct h1_reader *r, struct span *in, struct spa
 
 	if (step == H1_CHUNK_BAD)
 		return ruin(r, H1_FAULT_CHUNK);
-	if (!feed(s, &w, span_between(from, in->at)) || w.data || w.ends || (step != H1_CHUNK_MORE && !in_data && w.chunk != s->chunk.left))
+	if (!feed(s, &w, span_between(from, in->at)) || w.data || w.ends)
+		return ruin(r, H1_FAULT_DISAGREEMENT);
+	if (step != H1_CHUNK_MORE && !in_data && w.chunk != s->chunk.left)
 		return ruin(r, H1_FAULT_DISAGREEMENT);
 	if (step == H1_CHUNK_LAST) {
 		s->scan = (struct h1_scan){ 0 };
@@ -478,8 +441,7 @@ void h1_reader_init(struct h1_reader *r, bool reads_requests, const struct h1_li
 
 void h1_reader_fini(struct h1_reader *r)
 {
-	chunk_unref(r->held);
-	r->held = NULL;
+	h1_held_drop(r);
 }
 
 void h1_reader_next(struct h1_reader *r)
@@ -534,7 +496,20 @@ void h1_reader_tunnel(struct h1_reader *r)
 	s->phase = IN_TUNNEL;
 }
 
-size_t h1_reader_held(const struct h1_reader *r)
+uint64_t h1_reader_left(const struct h1_reader *r)
 {
-	return r->held ? r->held->used : 0;
+	const struct h1_state *s = (const struct h1_state *)(const void *)r->space;
+
+	return s->phase == IN_LENGTH ? s->chunk.left : 0;
+}
+
+void h1_reader_skip(struct h1_reader *r, uint64_t n)
+{
+	struct h1_state *s = state_of(r);
+
+	must(s->phase == IN_LENGTH && n <= s->chunk.left);
+	s->chunk.left -= n;
+	s->parser.content_length -= n;            /* the second opinion is told too */
+	if (s->chunk.left == 0)
+		s->phase = AT_END;
 }

@@ -8,10 +8,20 @@
 
 #include "bytes.h"
 
+/* A tab between the value and the line's end. Legal, but llhttp 8.1.0 reads no further than blanks. */
+static bool tab_behind(struct span value)
+{
+	const char *p = span_end(value);
+
+	while (*p == ' ')
+		p++;
+	return *p == '\t';
+}
+
 /* Content-Length: one field, digits only, below 2^63. */
 static bool read_length(const struct h1_framing_fields *f, uint64_t *length)
 {
-	return f->lengths == 1 && f->length.len <= 19 && span_to_u64(f->length, INT64_MAX, length);
+	return f->lengths == 1 && f->length.len <= 19 && span_to_u64(f->length, INT64_MAX, length) && !tab_behind(f->length);
 }
 
 /* The faults that requests and replies share. *chunked and *has_length are never both true. */
@@ -23,7 +33,7 @@ static enum h1_fault read_framing(const struct h1_framing_fields *f, unsigned mi
 	if (f->codings && f->lengths)
 		return H1_FAULT_BOTH_FRAMINGS;
 	if (f->codings) {
-		*chunked = f->codings == 1 && minor == 1 && span_eq_nocase(f->coding, SPAN("chunked"));
+		*chunked = f->codings == 1 && minor == 1 && span_eq_nocase(f->coding, SPAN("chunked")) && !tab_behind(f->coding);
 		return *chunked ? H1_FAULT_NONE : H1_FAULT_TRANSFER_ENCODING;
 	}
 	*has_length = f->lengths && read_length(f, length);
@@ -31,6 +41,18 @@ static enum h1_fault read_framing(const struct h1_framing_fields *f, unsigned mi
 }
 
 struct connection { unsigned options; bool close, keep_alive, upgrade; };
+
+/* Those that have a field of their own by their ids, which is quick. */
+static inline void read_option(struct connection *c, struct span option)
+{
+	c->options++;
+	if (option.len == 5)
+		c->close |= span_eq_nocase(option, SPAN("close"));
+	else if (option.len == 10)
+		c->keep_alive |= field_id_of(option) == FIELD_KEEP_ALIVE;
+	else if (option.len == 7)
+		c->upgrade |= field_id_of(option) == FIELD_UPGRADE;
+}
 
 static struct connection read_connection(const struct fields *fields)
 {
@@ -42,14 +64,12 @@ static struct connection read_connection(const struct fields *fields)
 	for (unsigned i = 0; i < fields->count; i++) {
 		if (fields->at[i].id != FIELD_CONNECTION)
 			continue;
-		for (rest = fields->at[i].value; span_next(&rest, ',', &option); c.options++) {
-			if (option.len == 5)
-				c.close |= span_eq_nocase(option, SPAN("close"));
-			else if (option.len == 10)
-				c.keep_alive |= span_eq_nocase(option, SPAN("keep-alive"));
-			else if (option.len == 7)
-				c.upgrade |= span_eq_nocase(option, SPAN("upgrade"));
-		}
+		rest = fields->at[i].value;
+		if (rest.len <= 10 && !span_has(rest, ','))
+			read_option(&c, rest);        /* as nearly always: one */
+		else
+			while (span_next(&rest, ',', &option))
+				read_option(&c, option);
 	}
 	return c;
 }

@@ -6,6 +6,8 @@
  */
 #include "http/h1_write.h"
 
+#include "bytes.h"
+
 /* Start line without its texts, "host: ", framing, connection, upgrade, the last empty line: at most 170 bytes. */
 enum { HEAD_ROOM = 192 };
 
@@ -14,9 +16,7 @@ static const uint64_t framing_fields = BIT(CONNECTION) | BIT(CONTENT_LENGTH) | B
 
 static inline char *put(char *to, struct span s)
 {
-	if (s.len)
-		memcpy(to, s.at, s.len);
-	return to + s.len;
+	return put_bytes(to, s.at, s.len);
 }
 #define PUT(to, literal) (memcpy(to, literal, sizeof(literal) - 1), (to) + sizeof(literal) - 1)
 

@@ -7,26 +7,41 @@
 
 #include "bytes.h"
 
-static char *put_hex(char *to, uint64_t value, unsigned digits)
+/* Eight digits at once: the nibbles spread over the bytes of a word, then each made a digit or a letter. */
+static void put_hex8(char *to, uint32_t value)
 {
-	while (digits--)
-		*to++ = "0123456789abcdef"[value >> digits * 4 & 15];
-	return to;
+	const uint64_t ones = 0x0101010101010101u;
+	uint64_t w = value, letters;
+
+	w = (w << 16 | w) & 0x0000ffff0000ffffu;
+	w = (w << 8 | w) & 0x00ff00ff00ff00ffu;
+	w = (w << 4 | w) & 0x0f0f0f0f0f0f0f0fu;
+	letters = (w + ones * 6) >> 4 & ones;
+	w += ones * '0' + letters * ('a' - '0' - 10);
+	if (__BYTE_ORDER__ != __ORDER_BIG_ENDIAN__)
+		w = __builtin_bswap64(w);
+	memcpy(to, &w, 8);
+}
+
+static void put_hex16(char *to, uint64_t value)
+{
+	put_hex8(to, (uint32_t)(value >> 32));
+	put_hex8(to + 8, (uint32_t)value);
 }
 
 void uuid7_write(char *out, struct rand *rand, uint64_t wall_ms)
 {
-	uint64_t high = rand_next(rand), low = rand_next(rand);
+	uint64_t high = rand_next(rand);
+	char digits[32];
 
-	out = put_hex(out, wall_ms >> 16, 8);
-	*out++ = '-';
-	out = put_hex(out, wall_ms & 0xffff, 4);
-	*out++ = '-';
-	out = put_hex(out, 0x7000 | (high & 0x0fff), 4);
-	*out++ = '-';
-	out = put_hex(out, 0x8000 | (high >> 16 & 0x3fff), 4);
-	*out++ = '-';
-	put_hex(out, low, 12);
+	put_hex16(digits, wall_ms << 16 | 0x7000 | (high & 0x0fff));
+	put_hex16(digits + 16, UINT64_C(0x8000) << 48 | rand_next(rand) >> 2);
+	memcpy(out, digits, 8);
+	memcpy(out + 9, digits + 8, 4);
+	memcpy(out + 14, digits + 12, 4);
+	memcpy(out + 19, digits + 16, 4);
+	memcpy(out + 24, digits + 20, 12);
+	out[8] = out[13] = out[18] = out[23] = '-';
 }
 
 static bool request_id_is_fine(struct span id)
@@ -95,9 +110,10 @@ void trace_begin(struct trace *t, const struct request *r, struct rand *rand, ui
 	}
 	t->continued = fields_have(&r->fields, FIELD_TRACEPARENT) && continue_trace(t, &r->fields);
 	if (!t->continued) {
-		put_hex(put_hex(t->trace_id, rand_next(rand), 16), rand_next(rand) | 1, 16);
+		put_hex16(t->trace_id, rand_next(rand));
+		put_hex16(t->trace_id + 16, rand_next(rand) | 1);
 		memset(t->caller_id, '0', sizeof t->caller_id);
 		t->sampled = false;
 	}
-	put_hex(t->parent_id, rand_next(rand) | 1, 16);
+	put_hex16(t->parent_id, rand_next(rand) | 1);
 }

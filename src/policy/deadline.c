@@ -135,7 +135,7 @@ static enum answer deadline_admit(struct policy *p, struct exchange *ex, void *m
 		return PASS;
 	ex->deadline_us = ex->timing.first_byte_us + budget;
 	uint64_t left = ex->deadline_us > now ? ex->deadline_us - now : 0;
-	if (left < POINTLESS_US && left < d->conf.timeout_us) {
+	if (left < POINTLESS_US && (!d->conf.timeout_us || left < d->conf.timeout_us)) {     /* who writes timeout: 2ms gets 2 ms */
 		exchange_refuse(ex, REASON_deadline_unreachable, 0, NULL);
 		return TURN;
 	}

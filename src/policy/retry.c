@@ -280,6 +280,7 @@ static enum answer retry_judge(struct policy *p, struct exchange *ex, void *memo
 	exchange_note_attempt(ex, why);
 	if (us == 0)
 		return AGAIN;
+	exchange_drop_try(ex);                    /* nobody's permit is held during the pause */
 	worker_arm(ex->worker, &slot->timer, us, pause_over);
 	return LATER;
 }

@@ -1,0 +1,33 @@
+/* data_thread.h - one data thread: a loop, its listeners, its routes, its connections to upstreams. Share-nothing. */
+#ifndef APP_DATA_THREAD_H
+#define APP_DATA_THREAD_H
+
+#include "edge/back_h1.h"
+#include "edge/listen.h"
+
+struct server;
+
+struct data_thread {
+	struct server   *server;
+	struct loop      loop;
+	struct doorstep  step;
+	struct listener *listeners; unsigned listener_count;
+	struct backend  *backend;
+	struct timer     drain_poll;
+	pthread_t        thread;
+	bool             running;
+};
+
+/* All before data_thread_start runs on the control thread. */
+bool data_thread_init(struct data_thread *, struct server *, unsigned index);
+bool data_thread_start(struct data_thread *);
+/* Messages, carried out by the thread in its own time. false: out of memory. */
+bool data_thread_tell(struct data_thread *, void (*what)(struct data_thread *));
+void data_thread_keep_alive_off(struct data_thread *);            /* for tell: answers say Connection: close ... */
+void data_thread_keep_alive_on(struct data_thread *);             /* ... or no longer                            */
+void data_thread_drain(struct data_thread *);                     /* for tell: accept nothing more; server_thread_drained() when empty */
+void data_thread_stop(struct data_thread *);                      /* for tell: cut what is left, end the thread  */
+void data_thread_join(struct data_thread *);
+void data_thread_fini(struct data_thread *);
+
+#endif

@@ -1,0 +1,62 @@
+/* server.h - the server process: configuration, listening sockets, data threads, and the control thread that runs them.
+ *
+ * The control thread is the main thread. It owns everything here; data threads read what is immutable while they run (conf, gate, trust,
+ * upstreams' shared parts) and are otherwise talked to by messages.
+ *
+ *   life    STARTING ─▶ SERVING ─▶ DELAYING ─▶ DRAINING ─▶ over           (DELAYING: shutdown.delay; /readyz says no)
+ *   /drain  SERVING ◀─▶ "draining by request": not ready, keep-alive off, still accepting: what a rolling deploy wants before TERM
+ */
+#ifndef APP_SERVER_H
+#define APP_SERVER_H
+
+#include "app/data_thread.h"
+#include "conf/conf.h"
+#include "core/shared.h"
+
+#define LIVES(X) X(starting) X(serving) X(delaying) X(draining) X(stopping)
+enum life {
+#define X(word) LIFE_##word,
+	LIVES(X)
+#undef X
+};
+const char *life_name(enum life);
+
+enum { EXIT_DONE = 0, EXIT_USAGE = 64, EXIT_LISTEN = 69, EXIT_INTERNAL = 70, EXIT_CONFIG = 78 };
+
+struct resolver; struct fetcher; struct health; struct admin; struct access_log; struct metrics;
+
+struct server {
+	struct conf        *conf;
+	struct loop         control;
+	struct shared      *shared;
+	struct gate        *gate;
+	struct trust       *trust;
+	struct upstream   **upstreams;        /* [conf->upstream_count] */
+	struct data_thread *threads; unsigned thread_count;
+	int                *fds;              /* [listener * thread_count + thread] */
+	struct resolver    *resolver;
+	struct fetcher     *fetcher;
+	struct health      *health;
+	struct admin       *admin;
+	struct access_log  *access_log;
+	enum life           life;             /* written by the control thread only */
+	bool                asked_to_drain;   /* POST /drain                         */
+	unsigned            drained;          /* threads that have nothing left      */
+	uint64_t            started_us, started_wall_ms;
+	char                config_digest[65];
+	uv_signal_t         signals[4];
+	struct timer        patience, delay, log_again;
+	uv_async_t          log_bell;
+	int                 exit_code;
+};
+
+/* Runs until stopped; returns the exit code. Takes over the configuration. */
+int  server_run(struct conf *);
+/* Control thread only. */
+void server_stop(struct server *, bool at_once);  /* TERM; at once: QUIT, or a second TERM */
+void server_drain(struct server *, bool drain);   /* POST /drain, /undrain */
+bool server_is_ready(const struct server *);      /* without the upstreams' part: see admin */
+/* Any data thread. */
+void server_thread_drained(struct server *);
+
+#endif

@@ -1,0 +1,147 @@
+/* data_thread.c - one data thread. Built and torn down by the control thread while the thread does not run. */
+#include "app/data_thread.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+#include "app/observe.h"
+#include "app/server.h"
+#include "base/log.h"
+#include "edge/front_h1.h"
+#include "policy/registry.h"
+
+enum { DRAIN_POLL_US = 10000, DRAIN_SPREAD_US = 1000000 };
+
+static struct upstream_server server_of(void *self, struct upstream *u)
+{
+	(void)u;
+	return backend_server(self);
+}
+
+static struct router *make_router(struct data_thread *t)
+{
+	struct server *s = t->server;
+	struct router_parts parts = {
+		.conf = s->conf, .worker = &t->loop.worker, .upstreams = s->upstreams, .shared = s->shared,
+		.server_of = server_of, .self = t->backend,
+	};
+	parts.types = policy_types(&parts.type_count);
+	return router_new(&parts);
+}
+
+static bool open_listeners(struct data_thread *t)
+{
+	struct server *s = t->server;
+	t->listeners = calloc(s->conf->listener_count + 1, sizeof(*t->listeners));
+	for (unsigned i = 0; t->listeners && i < s->conf->listener_count; i++) {
+		if (!listener_start(&t->listeners[i], &t->step, s->fds[i * s->thread_count + t->loop.worker.index], s->conf->listeners[i].address))
+			return false;
+		t->listener_count++;
+	}
+	return t->listeners != NULL;
+}
+
+bool data_thread_init(struct data_thread *t, struct server *s, unsigned index)
+{
+	const struct conf_client *c = &s->conf->client;
+	t->server = s;
+	if (!loop_init(&t->loop, index, clock_now_us() * 31 + index + 1))
+		return false;
+	t->backend = backend_new(&t->loop, s->thread_count);
+	t->step = (struct doorstep){
+		.loop = &t->loop, .limits = c, .gate = s->gate, .trust = s->trust,
+		.h1 = { (unsigned)c->max_header_size, (unsigned)c->max_headers, (unsigned)c->max_target_size },
+	};
+	list_init(&t->step.fronts);
+	if (!t->backend || !(t->step.router = make_router(t)))
+		return false;
+	observe_worker(s, &t->loop.worker);
+	return open_listeners(t);
+}
+
+static void *thread_main(void *self)
+{
+	struct data_thread *t = self;
+	loop_run(&t->loop);
+	return NULL;
+}
+
+bool data_thread_start(struct data_thread *t)
+{
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);      /* signals are the control thread's */
+	t->running = pthread_create(&t->thread, NULL, thread_main, t) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return t->running;
+}
+
+/* ── on the thread ── */
+
+static void look_if_empty(struct timer *timer)
+{
+	struct data_thread *t = container_of(timer, struct data_thread, drain_poll);
+	if (t->step.front_count == 0 && t->loop.worker.live_count == 0)
+		server_thread_drained(t->server);
+	else
+		worker_arm(&t->loop.worker, timer, DRAIN_POLL_US, look_if_empty);
+}
+
+void data_thread_keep_alive_off(struct data_thread *t) { t->loop.worker.draining = true; }
+void data_thread_keep_alive_on(struct data_thread *t) { t->loop.worker.draining = false; }
+
+void data_thread_drain(struct data_thread *t)
+{
+	t->loop.worker.draining = true;
+	for (unsigned i = 0; i < t->listener_count; i++)
+		listener_stop(&t->listeners[i]);
+	front_h1_drain(&t->step, DRAIN_SPREAD_US);
+	look_if_empty(&t->drain_poll);
+}
+
+void data_thread_stop(struct data_thread *t)
+{
+	for (unsigned i = 0; i < t->listener_count; i++)
+		listener_stop(&t->listeners[i]);
+	worker_disarm(&t->loop.worker, &t->drain_poll);
+	front_h1_close_all(&t->step);
+	loop_stop(&t->loop);
+}
+
+struct told { struct message message; struct data_thread *thread; void (*what)(struct data_thread *); };
+
+static void do_as_told(struct message *m)
+{
+	struct told *told = container_of(m, struct told, message);
+	told->what(told->thread);
+	free(told);
+}
+
+/* ── on the control thread ── */
+
+bool data_thread_tell(struct data_thread *t, void (*what)(struct data_thread *))
+{
+	struct told *told = calloc(1, sizeof(*told));
+	if (!told)
+		return false;
+	*told = (struct told){ .message.run = do_as_told, .thread = t, .what = what };
+	loop_post(&t->loop, &told->message);
+	return true;
+}
+
+void data_thread_join(struct data_thread *t)
+{
+	if (t->running)
+		pthread_join(t->thread, NULL);
+	t->running = false;
+}
+
+void data_thread_fini(struct data_thread *t)
+{
+	if (t->backend)
+		backend_free(t->backend);
+	loop_bury(&t->loop);
+	router_unref(t->step.router);
+	loop_fini(&t->loop);
+	free(t->listeners);
+}

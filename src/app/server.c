@@ -1,0 +1,306 @@
+/* server.c - the server process: start, signals, drain, stop. All of it on the control thread. */
+#include "app/server.h"
+
+#include <openssl/evp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "app/access_log.h"
+#include "app/admin.h"
+#include "app/version.h"
+#include "base/log.h"
+#include "base/must.h"
+#include "edge/resolve.h"
+
+enum { RESOLVE_PATIENCE_US = 2000000, LOG_AGAIN_US = 500000 };
+
+#define X(word) #word,
+static const char *const life_names[] = { LIVES(X) };
+#undef X
+const char *life_name(enum life l) { return life_names[l]; }
+
+/* ── stopping ── */
+
+static void over(struct server *s)
+{
+	s->life = LIFE_stopping;
+	loop_stop(&s->control);
+}
+
+static void out_of_patience(struct timer *t)
+{
+	struct server *s = container_of(t, struct server, patience);
+	uint64_t left = 0;
+	for (unsigned i = 0; i < s->thread_count; i++)
+		left += __atomic_load_n(&s->threads[i].loop.worker.live_count, __ATOMIC_RELAXED);
+	char text[24];
+	text[u64_to_text(left, text)] = '\0';
+	log_event(LOG_WARN, "drain_timeout", "requests_cut", text, NULL);
+	over(s);
+}
+
+static void begin_drain(struct timer *t)
+{
+	struct server *s = container_of(t, struct server, delay);
+	s->life = LIFE_draining;
+	log_event(LOG_INFO, "draining", NULL);
+	for (unsigned i = 0; i < s->thread_count; i++)
+		data_thread_tell(&s->threads[i], data_thread_drain);
+	worker_arm(&s->control.worker, &s->patience, s->conf->shutdown.timeout_us, out_of_patience);
+}
+
+void server_stop(struct server *s, bool at_once)
+{
+	if (at_once || s->life == LIFE_starting || s->life == LIFE_draining || s->life == LIFE_delaying) {
+		over(s);
+		return;
+	}
+	if (s->life != LIFE_serving)
+		return;
+	s->life = LIFE_delaying;
+	worker_arm(&s->control.worker, &s->delay, s->conf->shutdown.delay_us, begin_drain);
+}
+
+void server_drain(struct server *s, bool drain)
+{
+	s->asked_to_drain = drain;
+	for (unsigned i = 0; i < s->thread_count; i++)
+		data_thread_tell(&s->threads[i], drain ? data_thread_keep_alive_off : data_thread_keep_alive_on);
+	log_event(LOG_INFO, drain ? "drain_asked" : "undrained", NULL);
+}
+
+bool server_is_ready(const struct server *s) { return s->life == LIFE_serving && !s->asked_to_drain; }
+
+struct drained { struct message message; struct server *server; };
+
+static void one_drained(struct message *m)
+{
+	struct drained *d = container_of(m, struct drained, message);
+	struct server *s = d->server;
+	free(d);
+	if (++s->drained == s->thread_count && s->life == LIFE_draining)
+		over(s);
+}
+
+void server_thread_drained(struct server *s)
+{
+	struct drained *d = calloc(1, sizeof(*d));
+	if (!d)
+		return;                           /* then the drain's timeout ends it */
+	d->server = s;
+	d->message.run = one_drained;
+	loop_post(&s->control, &d->message);
+}
+
+/* ── signals ── */
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct server *s = handle->data;
+	switch (number) {
+	case SIGQUIT: server_stop(s, true); break;
+	case SIGUSR1:
+		if (s->access_log)
+			access_log_reopen(s->access_log);
+		break;
+	default:      server_stop(s, false);
+	}
+}
+
+static bool watch_signals(struct server *s)
+{
+	static const int numbers[] = { SIGTERM, SIGINT, SIGQUIT, SIGUSR1 };
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);                  /* reload comes with a later version; dying of it would be worse */
+	for (unsigned i = 0; i < 4; i++) {
+		s->signals[i].data = s;
+		if (uv_signal_init(&s->control.uv, &s->signals[i]) || uv_signal_start(&s->signals[i], on_signal, numbers[i]))
+			return false;
+	}
+	return true;
+}
+
+/* ── starting ── */
+
+static int complain(struct span address, const char *why)
+{
+	fprintf(stderr, "outrigger: cannot listen on " SPAN_FMT ": %s\n", SPAN_ARG(address), why);
+	return EXIT_LISTEN;
+}
+
+/* Unix sockets cannot be shared by address: all threads get the same one. */
+static int open_sockets(struct server *s)
+{
+	unsigned n = s->thread_count;
+	s->fds = calloc((size_t)s->conf->listener_count * n + 1, sizeof(*s->fds));
+	if (!s->fds)
+		return EXIT_INTERNAL;
+	for (unsigned i = 0; i < s->conf->listener_count; i++) {
+		struct span address = s->conf->listeners[i].address;
+		bool on_path = span_starts(address, SPAN("unix:"));
+		for (unsigned k = 0; k < n; k++) {
+			char why[128];
+			int *fd = &s->fds[i * n + k];
+			*fd = on_path && k ? dup(s->fds[i * n]) : listen_open(address, n > 1, why);
+			if (*fd < 0)
+				return complain(address, why);
+		}
+	}
+	return EXIT_DONE;
+}
+
+static bool make_upstreams(struct server *s)
+{
+	s->upstreams = calloc(s->conf->upstream_count + 1, sizeof(*s->upstreams));
+	for (unsigned i = 0; s->upstreams && i < s->conf->upstream_count; i++) {
+		s->upstreams[i] = upstream_new(s->conf, &s->conf->upstreams[i]);
+		if (!s->upstreams[i])
+			return false;
+	}
+	return s->upstreams != NULL;
+}
+
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static void digest_config(struct server *s)
+{
+	unsigned char hash[EVP_MAX_MD_SIZE];
+	unsigned len = 0;
+	EVP_Digest(s->conf->text_read.at, s->conf->text_read.len, hash, &len, EVP_sha256(), NULL);
+	for (unsigned i = 0; i < len && i < 32; i++)
+		snprintf(s->config_digest + 2 * i, 3, "%02x", hash[i]);
+}
+
+/* ── log lines of all threads are written here ── */
+
+static void wake_writer(void *self) { uv_async_send(&((struct server *)self)->log_bell); }
+static void write_log(uv_async_t *bell) { (void)bell; log_flush(); }
+static void write_log_again(struct timer *t)      /* for what a slow reader has left in the ring */
+{
+	struct server *s = container_of(t, struct server, log_again);
+	log_flush();
+	worker_arm(&s->control.worker, t, LOG_AGAIN_US, write_log_again);
+}
+
+/* Everything that can fail before anybody is served. */
+static int prepare(struct server *s)
+{
+	char why[128];
+	struct conf *c = s->conf;
+
+	digest_config(s);
+	raise_descriptor_limit();
+	s->thread_count = (unsigned)c->workers;
+	if (!loop_init(&s->control, 1000, clock_now_us()) || !watch_signals(s) || uv_async_init(&s->control.uv, &s->log_bell, write_log))
+		return EXIT_INTERNAL;
+	s->started_us = s->control.worker.now_us;
+	s->started_wall_ms = s->control.worker.wall_ms;
+	s->shared = shared_new();
+	s->gate = gate_new(c->client.max_connections, c->client.max_connections_per_ip);
+	s->trust = trust_new(&c->trusted_proxies);
+	s->threads = calloc(s->thread_count, sizeof(*s->threads));
+	if (!s->shared || !s->gate || !s->trust || !s->threads || !make_upstreams(s))
+		return EXIT_INTERNAL;
+	int code = open_sockets(s);
+	if (code != EXIT_DONE)
+		return code;
+	if (c->access_log.to != CONF_LOG_OFF && !(s->access_log = access_log_new(&c->access_log, &s->control, s->thread_count, why))) {
+		fprintf(stderr, "outrigger: access_log: %s\n", why);
+		return EXIT_LISTEN;
+	}
+	for (unsigned i = 0; i < s->thread_count; i++)
+		if (!data_thread_init(&s->threads[i], s, i))
+			return EXIT_INTERNAL;
+	if (!(s->admin = admin_new(s, why)))
+		return complain(c->admin.listen, why);
+	s->resolver = resolver_new(&s->control.uv);
+	return s->resolver ? EXIT_DONE : EXIT_INTERNAL;
+}
+
+static void serve(void *self)
+{
+	struct server *s = self;
+	if (s->life != LIFE_starting)
+		return;
+	worker_disarm(&s->control.worker, &s->delay);
+	for (unsigned i = 0; i < s->thread_count; i++)
+		if (!data_thread_start(&s->threads[i])) {
+			s->exit_code = EXIT_INTERNAL;
+			over(s);
+			return;
+		}
+	s->life = LIFE_serving;
+	for (unsigned i = 0; i < s->conf->listener_count; i++) {
+		char address[128];
+		snprintf(address, sizeof(address), SPAN_FMT, SPAN_ARG(s->conf->listeners[i].address));
+		log_event(LOG_INFO, "listening", "address", address, NULL);
+	}
+}
+
+static void resolved_enough(struct timer *t) { serve(container_of(t, struct server, delay)); }
+
+static void tear_down(struct server *s)
+{
+	for (unsigned i = 0; i < s->thread_count; i++)
+		if (s->threads[i].running)
+			must(data_thread_tell(&s->threads[i], data_thread_stop));
+	for (unsigned i = 0; i < s->thread_count; i++)
+		data_thread_join(&s->threads[i]);
+	admin_free(s->admin);
+	resolver_free(s->resolver);
+	for (unsigned i = 0; i < s->thread_count; i++)
+		data_thread_fini(&s->threads[i]);
+	access_log_free(s->access_log);
+	for (unsigned i = 0; s->upstreams && i < s->conf->upstream_count; i++)
+		upstream_unref(s->upstreams[i]);
+	log_stop();
+	for (unsigned i = 0; i < 4; i++)
+		uv_close((uv_handle_t *)&s->signals[i], NULL);
+	uv_close((uv_handle_t *)&s->log_bell, NULL);
+	for (unsigned i = 0; i < s->conf->listener_count; i++)
+		if (span_starts(s->conf->listeners[i].address, SPAN("unix:"))) {
+			char path[128];
+			snprintf(path, sizeof(path), SPAN_FMT, SPAN_ARG(span_from(s->conf->listeners[i].address, 5)));
+			unlink(path);
+		}
+	shared_free(s->shared);
+	gate_free(s->gate);
+	trust_free(s->trust);
+	loop_fini(&s->control);
+	free(s->threads);
+	free(s->upstreams);
+	free(s->fds);
+	conf_unref(s->conf);
+}
+
+int server_run(struct conf *conf)
+{
+	struct server *s = calloc(1, sizeof(*s));
+	if (!s)
+		return EXIT_INTERNAL;
+	s->conf = conf;
+	int code = prepare(s);
+	if (code != EXIT_DONE)
+		return code;                      /* the process ends: what was opened goes with it */
+	log_start(wake_writer, s);
+	write_log_again(&s->log_again);
+	worker_arm(&s->control.worker, &s->delay, RESOLVE_PATIENCE_US, resolved_enough);
+	resolver_on_settled(s->resolver, serve, s);
+	for (unsigned i = 0; i < conf->upstream_count; i++)
+		resolver_add(s->resolver, s->upstreams[i]);
+	loop_run(&s->control);
+	code = s->exit_code;
+	tear_down(s);
+	free(s);
+	return code;
+}

@@ -1,0 +1,119 @@
+/* main.c - options and sub-commands; nothing else. */
+#include <stdio.h>
+#include <string.h>
+
+#include "app/command.h"
+#include "app/server.h"
+#include "app/version.h"
+#include "base/log.h"
+
+struct command { const char *word; int (*run)(const struct options *); };
+
+static const struct command commands[] = {
+#define X(word, use, text) { #word, command_##word },
+	COMMANDS(X)
+#undef X
+};
+
+static int wrong(const char *what, const char *word)
+{
+	fprintf(stderr, "outrigger: %s '%s'\nTry 'outrigger --help'.\n", what, word);
+	return EXIT_USAGE;
+}
+
+/* An option that takes a value: "--name=value" or "--name value". */
+static bool valued(const char *name, int argc, char **argv, int *i, const char **value)
+{
+	size_t len = strlen(name);
+	if (strncmp(argv[*i], name, len) != 0)
+		return false;
+	if (argv[*i][len] == '=') {
+		*value = argv[*i] + len + 1;
+		return true;
+	}
+	if (argv[*i][len] != '\0')
+		return false;
+	*value = *i + 1 < argc ? argv[++*i] : NULL;
+	return true;
+}
+
+static bool flag(const char *word, struct options *o, const char **command)
+{
+	if (strcmp(word, "--json") == 0)
+		o->json = true;
+	else if (strcmp(word, "--origin") == 0)
+		o->origin = true;
+	else if (strcmp(word, "--ready") == 0)
+		o->ready = true;
+	else if (strcmp(word, "--no-color") == 0)
+		o->no_color = true;
+	else if (strcmp(word, "-t") == 0)
+		*command = "check";
+	else if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0)
+		*command = "help";
+	else if (strcmp(word, "-V") == 0 || strcmp(word, "--version") == 0)
+		*command = "version";
+	else
+		return false;
+	return true;
+}
+
+/* Fills *o and *command; returns EXIT_DONE or EXIT_USAGE. */
+static int parse(int argc, char **argv, struct options *o, const char **command)
+{
+	const char *set = NULL;
+	struct { const char *name; const char **at; } valued_options[] = {
+		{ "-c", &o->config }, { "--config", &o->config }, { "--listen", &o->listen }, { "--to", &o->to }, { "--set", &set },
+		{ "--admin", &o->admin }, { "--log-level", &o->log_level },
+	};
+	for (int i = 1; i < argc; i++) {
+		const char *word = argv[i];
+		bool taken = false;
+		for (unsigned k = 0; k < sizeof(valued_options) / sizeof(*valued_options) && !taken; k++) {
+			taken = valued(valued_options[k].name, argc, argv, &i, valued_options[k].at);
+			if (taken && !*valued_options[k].at)
+				return wrong("a value must follow", word);
+		}
+		if (set) {
+			if (o->set_count == SETS_MAX)
+				return wrong("too many", "--set");
+			o->sets[o->set_count++] = set;
+			set = NULL;
+		}
+		if (taken || flag(word, o, command))
+			continue;
+		if (word[0] == '-' && word[1] != '\0')
+			return wrong("unknown option", word);
+		if (!*command)
+			*command = word;
+		else if (o->word_count < WORDS_MAX)
+			o->words[o->word_count++] = word;
+		else
+			return wrong("too many arguments at", word);
+	}
+	return EXIT_DONE;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = { .admin = ADMIN_DEFAULT };
+	const char *command = NULL;
+
+	if (argc == 1) {
+		usage();
+		return EXIT_USAGE;
+	}
+	int code = parse(argc, argv, &o, &command);
+	if (code != EXIT_DONE)
+		return code;
+	if (!command)
+		command = "run";
+	if (strcmp(command, "version") == 0) {
+		printf("outrigger %s (%s)\n", version_number(), version_revision());
+		return EXIT_DONE;
+	}
+	for (unsigned i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		if (strcmp(commands[i].word, command) == 0)
+			return commands[i].run(&o);
+	return wrong("unknown command", command);
+}

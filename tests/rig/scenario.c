@@ -1,0 +1,348 @@
+/* scenario.c - reads a scenario, makes its configuration, plays it. See tests/scenario/README for the language. */
+#include "scenario.h"
+
+#include <stdio.h>
+
+#include "base/must.h"
+
+/* ── reading ── */
+
+static void complain(const struct scenario *s, unsigned line, const char *what, struct span which)
+{
+	fprintf(stderr, "%s:%u: %s '" SPAN_FMT "'\n", s->file, line, what, SPAN_ARG(which));
+}
+
+/* Blanks part words; "..." is one word with blanks in it. false: too many, or a quote is not closed. */
+static bool split_words(struct scenario_line *l, struct span rest)
+{
+	for (;;) {
+		rest = span_trim(rest);
+		if (!rest.len)
+			return true;
+		if (l->count == SCENARIO_WORDS)
+			return false;
+		bool quoted = rest.at[0] == '"';
+		size_t n = quoted, end;
+		while (n < rest.len && (quoted ? rest.at[n] != '"' : rest.at[n] != ' ' && rest.at[n] != '\t' && rest.at[n] != '\n'))
+			n++;
+		if (quoted && n == rest.len)
+			return false;
+		end = n + quoted;
+		l->word[l->count++] = (struct span){ rest.at + quoted, n - quoted };
+		rest = span_from(rest, end);
+		while (rest.len && rest.at[0] == '\n')
+			rest = span_from(rest, 1);
+	}
+}
+
+static bool add_line(struct scenario *s, unsigned number, struct span text)
+{
+	if (s->line_count == SCENARIO_LINES)
+		return false;
+	struct scenario_line *l = &s->lines[s->line_count++];
+	*l = (struct scenario_line){ .number = number };
+	if (!split_words(l, text) || l->count == 0)
+		return false;
+	l->rest = span_trim(span_from(text, l->word[0].len));
+	return true;
+}
+
+/* A line that begins with a blank goes on with the one before it; # begins a comment that takes the whole line. */
+static bool read_lines(struct scenario *s)
+{
+	struct span rest = { s->text, s->len }, begun = SPAN_NONE;
+	unsigned number = 0, begun_number = 0;
+	bool ok = true;
+	while (ok && (rest.len || begun.len)) {
+		const char *newline = rest.len ? memchr(rest.at, '\n', rest.len) : NULL;
+		struct span line = newline ? span_between(rest.at, newline) : rest;
+		bool goes_on = begun.len && line.len && (line.at[0] == ' ' || line.at[0] == '\t');
+		bool last = !rest.len;
+		rest = newline ? span_from(rest, line.len + 1) : SPAN_NONE;
+		number++;
+		if (goes_on) {
+			begun = span_between(begun.at, span_end(line));
+			continue;
+		}
+		if (begun.len && !(ok = add_line(s, begun_number, begun)))
+			complain(s, begun_number, "too many lines or words, or a quote that is not closed:", begun);
+		begun = last || !span_trim(line).len || line.at[0] == '#' ? SPAN_NONE : line;
+		begun_number = number;
+	}
+	return ok;
+}
+
+/* ── configuration ── */
+
+/* config, route, service, global: "key: value" lines of their level, as they stand. */
+static void write_level(const struct scenario *s, struct text *out, const char *level, const char *indent)
+{
+	for (unsigned i = 0; i < s->line_count; i++)
+		if (span_eq(s->lines[i].word[0], span_of(level)))
+			text_f(out, "%s" SPAN_FMT "\n", indent, SPAN_ARG(s->lines[i].rest));
+}
+
+static bool has(const struct scenario *s, const char *word)
+{
+	for (unsigned i = 0; i < s->line_count; i++)
+		if (span_eq(s->lines[i].word[0], span_of(word)))
+			return true;
+	return false;
+}
+
+static void write_endpoints(const struct scenario *s, struct text *out)
+{
+	bool any = false;
+	text_add(out, SPAN("    endpoints: ["));
+	for (unsigned i = 0; i < s->line_count; i++)
+		for (unsigned k = 1; k < s->lines[i].count && span_eq(s->lines[i].word[0], SPAN("endpoints")); k++) {
+			text_f(out, "%s{url: 'http://" SPAN_FMT "'", any ? ", " : "", SPAN_ARG(s->lines[i].word[k]));
+			if (k + 2 < s->lines[i].count && span_eq(s->lines[i].word[k + 1], SPAN("weight"))) {
+				text_f(out, ", weight: " SPAN_FMT, SPAN_ARG(s->lines[i].word[k + 2]));
+				k += 2;
+			}
+			text_char(out, '}');
+			any = true;
+		}
+	text_f(out, "%s]\n", any ? "" : "'http://app-1:80'");
+}
+
+static bool write_config(struct scenario *s)
+{
+	struct text out;
+	text_over(&out, s->config, sizeof(s->config));
+	text_add(&out, SPAN("listen: 127.0.0.1:8080\nlog: {level: error}\n"));
+	write_level(s, &out, "global", "");
+	if (has(s, "config")) {
+		text_add(&out, SPAN("defaults:\n"));
+		write_level(s, &out, "config", "  ");
+	}
+	if (!has(s, "no-upstream")) {
+		text_add(&out, SPAN("upstreams:\n  app:\n"));
+		write_endpoints(s, &out);
+		write_level(s, &out, "service", "    ");
+	}
+	text_add(&out, SPAN("routes:\n"));
+	write_level(s, &out, "also", "  - ");
+	text_f(&out, "  - name: main\n    path: /\n%s", has(s, "no-upstream") ? "" : "    upstream: app\n");
+	write_level(s, &out, "route", "    ");
+	s->plan.config = text_span(&out);
+	return !out.cut;
+}
+
+static bool read_doors(struct scenario *s, const struct scenario_line *l)
+{
+	uint64_t n;
+	if (l->count == 3 && span_eq(l->word[1], SPAN("asker"))) {
+		s->plan.asker = true;
+		return words_time(l->word[2], &s->plan.store_us);
+	}
+	if (l->count != 3 || !span_eq(l->word[1], SPAN("turner")) || !span_to_u64(l->word[2], 100, &n))
+		return false;
+	s->plan.turner = (unsigned)n;
+	return true;
+}
+
+/* Are all first words known? Those that shape the plan are read here. */
+static bool read_plan(struct scenario *s)
+{
+	static const char *const known[] = { "config", "route", "service", "global", "also", "endpoints", "no-upstream", "upstream", "at",
+		"see", "seed", "store", "doors" };
+	for (unsigned i = 0; i < s->line_count; i++) {
+		const struct scenario_line *l = &s->lines[i];
+		bool ok = false;
+		for (unsigned k = 0; k < sizeof(known) / sizeof(*known); k++)
+			ok |= span_eq(l->word[0], span_of(known[k]));
+		if (ok && span_eq(l->word[0], SPAN("seed")))
+			ok = l->count == 2 && span_to_u64(l->word[1], UINT32_MAX, &s->plan.seed);
+		if (ok && span_eq(l->word[0], SPAN("doors")))
+			ok = read_doors(s, l);
+		if (!ok) {
+			complain(s, l->number, "not understood:", l->word[0]);
+			return false;
+		}
+	}
+	return true;
+}
+
+bool scenario_load(struct scenario *s, const char *file)
+{
+	FILE *f = fopen(file, "r");
+	memset(s, 0, sizeof(*s));
+	s->file = file;
+	if (!f) {
+		perror(file);
+		return false;
+	}
+	s->len = fread(s->text, 1, sizeof(s->text), f);
+	fclose(f);
+	if (s->len == sizeof(s->text) || !read_lines(s) || !read_plan(s) || !write_config(s)) {
+		fprintf(stderr, "%s: cannot be read\n", file);
+		return false;
+	}
+	s->repeats = strstr(s->config, "methods:") != NULL;
+	return true;
+}
+
+/* ── playing ── */
+
+struct play {
+	const struct scenario *s;
+	struct world *w;
+	bool check;
+	unsigned failures, expected;
+	struct expectation expectations[GUESTS_MAX];
+	const struct scenario_line *upstream;         /* waits for the next `at` */
+};
+
+static void fail(struct play *p, const struct scenario_line *l, const char *what, struct span which)
+{
+	complain(p->s, l->number, what, which);
+	p->failures++;
+}
+
+static void change_upstream(struct play *p, uint64_t at_us)
+{
+	const struct scenario_line *first = p->upstream, *end = &p->s->lines[p->s->line_count];
+	if (!first)
+		return;
+	p->upstream = NULL;
+	if (at_us)
+		world_run_until(p->w, at_us);
+	struct script *script = world_script(p->w, NULL);
+	script_clear(script);
+	for (const struct scenario_line *l = first; l < end && span_eq(l->word[0], SPAN("upstream")); l++)
+		if (!words_deeds(script, l, 1))
+			fail(p, l, "a word is not understood:", l->rest);
+}
+
+/* at TIME... METHOD TARGET WORD... expect ... */
+static void play_at(struct play *p, const struct scenario_line *l)
+{
+	unsigned times = 1;
+	uint64_t at_us;
+	while (times < l->count && words_time(l->word[times], &at_us))
+		times++;
+	if (times == 1 || times + 2 > l->count) {
+		fail(p, l, "at TIME METHOD TARGET:", l->rest);
+		return;
+	}
+	words_time(l->word[1], &at_us);
+	change_upstream(p, at_us);
+	for (unsigned i = 1; i < times; i++) {
+		words_time(l->word[i], &at_us);
+		struct guest *g = world_guest(p->w, at_us, "GET", "/");
+		g->method = l->word[times];
+		g->target = l->word[times + 1];
+		g->repeats = p->s->repeats;
+		unsigned at = words_guest(g, l, times + 2);
+		if (!at)
+			fail(p, l, "a word is not understood:", l->rest);
+		else if (at < l->count)
+			p->expectations[p->expected++] = (struct expectation){ l->number, g, l, at + 1 };
+	}
+}
+
+static uint64_t counter_named(const struct world *w, struct span list, struct span name)
+{
+	const struct route_stats *stats = w->router->routes[w->conf->route_count - 1].stats;
+	unsigned i = 0;
+#define X(word) if (span_eq(list, SPAN("retries")) && span_eq(name, SPAN(#word))) return stats->retries[i]; i++;
+	RETRY_RESULTS(X)
+#undef X
+	i = 0;
+#define X(word) if (span_eq(list, SPAN("timeouts")) && span_eq(name, SPAN(#word))) return stats->timeouts[i]; i++;
+	TIMEOUT_KINDS(X)
+#undef X
+	if (span_eq(list, SPAN("counter")) && span_eq(name, SPAN("fallbacks")))
+		return stats->fallbacks;
+	if (span_eq(list, SPAN("counter")) && span_eq(name, SPAN("deadlines_malformed")))
+		return stats->deadlines_malformed;
+	if (span_eq(list, SPAN("counter")) && span_eq(name, SPAN("ejections")))
+		return w->router->upstream_stats[0].ejections;
+	return UINT64_MAX;
+}
+
+static bool see_endpoint(const struct play *p, struct span name, struct span state)
+{
+	char text[128];
+	struct endpoint *e;
+	if (name.len >= sizeof(text))
+		return false;
+	memcpy(text, name.at, name.len);
+	text[name.len] = '\0';
+	e = world_endpoint(p->w, text);
+	return e && span_eq(state, span_of(endpoint_state_name(endpoint_state(e, p->w->worker.now_us))));
+}
+
+static bool lists_line(struct span lines, struct span line)
+{
+	struct span one;
+	while (span_next(&lines, '\n', &one))
+		if (span_eq(one, line))
+			return true;
+	return false;
+}
+
+static bool see(const struct play *p, const struct scenario_line *l, unsigned at)
+{
+	const struct script *script = world_script(p->w, NULL);
+	unsigned left = l->count - at;
+	struct span what = l->word[at];
+	uint64_t n;
+	if (span_eq(what, SPAN("endpoint")) && left == 3)
+		return see_endpoint(p, l->word[at + 1], l->word[at + 2]);
+	if (span_eq(what, SPAN("tries")) && left == 2)
+		return span_to_u64(l->word[at + 1], UINT32_MAX, &n) && n == script->started;
+	if (span_eq(what, SPAN("asked")) && left == 2)
+		return span_eq(l->word[at + 1], (struct span){ script->asked, script->asked_len });
+	if (span_eq(what, SPAN("forwarded")) && left == 2)
+		return lists_line((struct span){ script->seen, script->seen_len }, l->word[at + 1]);
+	if (span_eq(what, SPAN("unforwarded")) && left == 2)
+		return !lists_line((struct span){ script->seen, script->seen_len }, l->word[at + 1]);
+	return left == 3 && span_to_u64(l->word[at + 2], UINT32_MAX, &n) && n == counter_named(p->w, what, l->word[at + 1]);
+}
+
+/* see [at TIME] ...: without a time when all is over. */
+static void play_see(struct play *p, const struct scenario_line *l, bool over)
+{
+	uint64_t at_us;
+	bool timed = l->count > 3 && span_eq(l->word[1], SPAN("at"));
+	if (timed == over)
+		return;
+	if (timed && !words_time(l->word[2], &at_us)) {
+		fail(p, l, "not a time:", l->word[2]);
+		return;
+	}
+	if (timed)
+		world_run_until(p->w, at_us);
+	if (p->check && !see(p, l, timed ? 3 : 1)) {
+		const struct script *script = world_script(p->w, NULL);
+		fail(p, l, "is not so:", l->rest);
+		fprintf(stderr, "  tries %u, asked '%.*s', forwarded:\n%.*s", script->started, (int)script->asked_len, script->asked,
+			(int)script->seen_len, script->seen);
+	}
+}
+
+unsigned scenario_play(const struct scenario *s, struct world *w, bool check)
+{
+	struct play p = { .s = s, .w = w, .check = check };
+	for (unsigned i = 0; i < s->line_count; i++) {
+		const struct scenario_line *l = &s->lines[i];
+		if (span_eq(l->word[0], SPAN("upstream")))
+			p.upstream = p.upstream ? p.upstream : l;
+		else if (span_eq(l->word[0], SPAN("at")))
+			play_at(&p, l);
+		else if (span_eq(l->word[0], SPAN("see")))
+			play_see(&p, l, false);
+		else if (span_eq(l->word[0], SPAN("store")))
+			w->store_says = span_eq(l->rest, SPAN("refuses")) ? STORE_REFUSED : STORE_OK;
+	}
+	world_run(w);
+	for (unsigned i = 0; check && i < s->line_count; i++)
+		if (span_eq(s->lines[i].word[0], SPAN("see")))
+			play_see(&p, &s->lines[i], true);
+	for (unsigned i = 0; check && i < p.expected; i++)
+		p.failures += words_expect(&p.expectations[i], s->file);
+	return p.failures;
+}
