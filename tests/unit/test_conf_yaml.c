@@ -22,7 +22,8 @@ static void test_not_yaml(void **state)
 		{ "listen: :1\n" ROUTES "x-a: &a [1, *a]\n", "3:13: error: alias '*a' has no anchor\n" },
 		{ "listen: :1\n" ROUTES "{a: b}: c\n", "3:1: error: a key must be plain text\n" },
 		{ "listen: :1\n" ROUTES "? [a]\n: c\n", "3:3: error: a key must be plain text\n" },
-		{ "listen: :1\nroutes:\n  - {host: *.shop.com}\n", "3:13: error: not valid YAML: did not find expected alphabetic or numeric character\n" },
+		{ "listen: :1\nroutes:\n  - {host: *.shop.com}\n",
+			"3:13: error: not valid YAML: did not find expected alphabetic or numeric character\n" },
 		{ "listen: :1\n" ROUTES "yes: 1\n", "3:1: error: a key cannot be called 'yes'\n3:1: error: unknown key 'yes'\n" },
 		{ "listen: :1\n" ROUTES "x-a: {<<: 5}\n", "3:11: error: '<<' needs a mapping\n" },
 	};
@@ -111,7 +112,8 @@ static void test_variables(void **state)
 		"admin: {token_file: \"${CONF_TRY_EMPTY:-}\"}\n"
 		"routes:\n"
 		"  - {path: \"~^/a$\", upstream: \"http://${CONF_TRY_HOST}:${CONF_TRY_UNSET:-3000}\"}\n"
-		"  - {path: /b, upstream: \"http://${CONF_TRY_HOST:?needed}\", request_headers: {set: {a: \"${CONF_TRY_YAML}\", b: $$5 $ $x, c: \"$${HOME}\", d: \"${CONF_TRY_EMPTY}\"}}}\n");
+		"  - {path: /b, upstream: \"http://${CONF_TRY_HOST:?needed}\", request_headers: {set: {\n"
+		"     a: \"${CONF_TRY_YAML}\", b: $$5 $ $x, c: \"$${HOME}\", d: \"${CONF_TRY_EMPTY}\"}}}\n");
 	assert_non_null(t.conf);
 	assert_span(t.conf->listeners[0].address, "0.0.0.0:80");
 	assert_span(t.conf->admin.token_file, "");
@@ -172,7 +174,8 @@ static void test_the_look(void **state)
 		"      |              ^^ write 10s (seconds) or 10ms (milliseconds)\n"
 		"2 errors, 0 warnings\n");
 	assert_span(text_span(&t.report.json),
-		"[{\"file\":\"outrigger.yaml\",\"line\":14,\"column\":5,\"severity\":\"error\",\"message\":\"unknown key 'time_out' in routes[1] ('orders')\","
+		"[{\"file\":\"outrigger.yaml\",\"line\":14,\"column\":5,\"severity\":\"error\","
+		"\"message\":\"unknown key 'time_out' in routes[1] ('orders')\","
 		"\"hint\":\"did you mean 'timeout'?\"},{\"file\":\"outrigger.yaml\",\"line\":19,\"column\":14,\"severity\":\"error\","
 		"\"message\":\"'timeout' needs a unit\",\"hint\":\"write 10s (seconds) or 10ms (milliseconds)\"}]");
 	try_end(&t);
@@ -257,7 +260,8 @@ static void test_one_long_line(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_not_yaml), cmocka_unit_test(test_bytes), cmocka_unit_test(test_aliases), cmocka_unit_test(test_alias_bomb),
+		cmocka_unit_test(test_not_yaml), cmocka_unit_test(test_bytes), cmocka_unit_test(test_aliases),
+			cmocka_unit_test(test_alias_bomb),
 		cmocka_unit_test(test_depth), cmocka_unit_test(test_variables), cmocka_unit_test(test_nothing), cmocka_unit_test(test_the_look),
 		cmocka_unit_test(test_hints), cmocka_unit_test(test_floods), cmocka_unit_test(test_one_long_line),
 	};
