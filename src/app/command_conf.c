@@ -28,7 +28,7 @@ static struct conf_source source_of(const struct options *o)
 {
 	struct conf_source source = {
 		.file = o->config ? o->config : o->to ? NULL : CONFIG_DEFAULT,
-		.listen = o->listen, .to = o->to, .sets = o->sets, .set_count = o->set_count,
+		.regex_ok = route_regex_ok, .listen = o->listen, .to = o->to, .sets = o->sets, .set_count = o->set_count,
 	};
 	source.blocks = policy_blocks(&source.block_count);
 	return source;
