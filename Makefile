@@ -59,7 +59,7 @@ LDFLAGS_ALL  = -pthread $(LINK_$(VARIANT)) $(LDFLAGS)
 CORE_SRC := $(wildcard $(patsubst %,src/%/*.c,base conf http core policy))
 EDGE_SRC := $(wildcard src/edge/*.c src/app/*.c)
 CORE_OBJ := $(CORE_SRC:%.c=$B/%.o) $(LLHTTP_OBJ)
-EDGE_OBJ := $(EDGE_SRC:%.c=$B/%.o)
+EDGE_OBJ := $(EDGE_SRC:%.c=$B/%.o) $B/gen/demo_conf.o
 RIG_OBJ  := $(patsubst %.c,$B/%.o,$(wildcard tests/rig/*.c))
 SCENARIOS := $(wildcard tests/scenario/*.scn)
 UNIT_BIN := $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/test_*.c))
@@ -76,6 +76,13 @@ $B/%.o: %.c
 	@mkdir -p $(@D); echo "  CC   $<"
 	$Q$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(if $(filter tests/%,$<),-Itests/rig) -c -o $@ $<
 $B/src/app/version.o: CPPFLAGS_ALL += -DOUTRIGGER_VERSION='"$(VERSION)"' -DOUTRIGGER_REVISION='"$(REVISION)"'
+# conf/demo.yaml as a C string, so that `outrigger demo` needs no file
+$B/gen/demo_conf.c: conf/demo.yaml
+	@mkdir -p $(@D)
+	$Q{ echo '/* generated from $< */'; echo 'extern const char demo_conf[];'; echo 'const char demo_conf[] ='; \
+		sed -e 's/[\\"?]/\\&/g' -e 's/^/"/' -e 's/$$/\\n"/' $<; echo ';'; } > $@
+$B/gen/%.o: $B/gen/%.c
+	$Q$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
 $B/llhttp/%.o: $(LLHTTP_DIR)/%.c
 	@mkdir -p $(@D)
 	$Q$(CC) $(LLHTTP_CFLAGS) $(filter-out -W%,$(CFLAGS_ALL)) -w -c -o $@ $<

@@ -134,3 +134,9 @@ void front_h1_close_all(struct doorstep *step)
 	list_each(l, &step->fronts)
 		front_close(container_of(l, struct front, on_fronts), true);
 }
+
+void front_h1_reset(struct exchange *ex)
+{
+	must(ex->client_ops == &front_ops);
+	close_front(ex->client, true);
+}
