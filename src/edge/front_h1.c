@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/must.h"
 #include "front.h"
 #include "splice.h"
 
@@ -138,5 +139,5 @@ void front_h1_close_all(struct doorstep *step)
 void front_h1_reset(struct exchange *ex)
 {
 	must(ex->client_ops == &front_ops);
-	close_front(ex->client, true);
+	front_close(ex->client, true);
 }
