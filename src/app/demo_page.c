@@ -19,7 +19,8 @@ static const char page_text[] =
 	"  ws://localhost:8080/echo                                    a WebSocket that echoes\n";
 
 static const char page_html[] =
-	"<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>outrigger demo</title>"
+	"<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\""
+	" content=\"width=device-width\"><title>outrigger demo</title>"
 	"<style>body{font:16px/1.6 system-ui;max-width:46em;margin:2em auto;padding:0 1em;color-scheme:light dark}"
 	"td{padding:.1em 1em .1em 0;vertical-align:top}code,pre{font:14px/1.5 ui-monospace,monospace}</style>"
 	"<h1>outrigger demo</h1><p>An app with faults to play with, and a proxy in front of it.</p><table>"
@@ -36,7 +37,8 @@ static const char page_html[] =
 	"<tr><td><a href=\"/sse\"><code>/sse</code></a><td>server-sent events, one a second"
 	"</table><p>Events: <code id=\"sse\">none yet</code><br>WebSocket: <code id=\"ws\">not connected</code></p><script>"
 	"const say=(id,text)=>document.getElementById(id).textContent=text;"
-	"const events=new EventSource('/sse');events.addEventListener('tick',e=>say('sse',e.data));events.onerror=()=>say('sse','interrupted, trying again');"
+	"const events=new EventSource('/sse');events.addEventListener('tick',e=>say('sse',e.data));"
+	"events.onerror=()=>say('sse','interrupted, trying again');"
 	"const ws=new WebSocket('ws://'+location.host+'/echo');let n=0;"
 	"ws.onopen=()=>setInterval(()=>ws.send('echo '+ ++n),1000);ws.onmessage=e=>say('ws',e.data);ws.onclose=()=>say('ws','closed');"
 	"</script></html>\n";

@@ -215,7 +215,8 @@ void *demo_websocket(struct demo *demo, struct exchange *ex)
 	if (!call)
 		return NULL;
 	struct reply *r = &ex->reply;
-	if (!accept || !accept_key(key, accept) || !fields_init(&r->fields, &ex->arena, 4) || !fields_add_id(&r->fields, FIELD_UPGRADE, SPAN("websocket"))
+	if (!accept || !accept_key(key, accept) || !fields_init(&r->fields, &ex->arena, 4)
+			|| !fields_add_id(&r->fields, FIELD_UPGRADE, SPAN("websocket"))
 			|| !fields_add(&r->fields, SPAN("sec-websocket-accept"), (struct span){ accept, 28 })) {
 		exchange_upstream_failed(ex, REASON_internal_error);
 		return NULL;
