@@ -129,6 +129,17 @@ fuzz-replay: $(FUZZ_BIN)                ## every fuzz target over its corpus (VA
 	$Qset -e; for t in $(FUZZ_BIN); do n=$$(basename $$t); d=tests/fuzz/corpus/$${n#fuzz_}; $$t -runs=0 $$d > $$t.log 2>&1 || { cat $$t.log; exit 1; }; echo "$$n: $$(ls $$d | wc -l) seeds replayed"; done
 lint:                                   ## layers, sizes, banned calls
 	$Q$(PYTHON) tests/lint/lint.py
+demo: packages                          ## install what is missing, build, and run outrigger in front of a demo app
+	$Q$(MAKE) VARIANT=release all
+	$Qbuild/release/outrigger demo $(ARGS)
+install: build/release/outrigger        ## PREFIX=/usr/local, DESTDIR=
+	$Qinstall -D -m 755 build/release/outrigger $(DESTDIR)$(PREFIX)/bin/outrigger
+	$Qinstall -d $(DESTDIR)$(PREFIX)/share/outrigger/examples $(DESTDIR)$(PREFIX)/share/doc/outrigger
+	$Qinstall -m 644 conf/outrigger.yaml conf/outrigger.schema.json $(DESTDIR)$(PREFIX)/share/outrigger/
+	$Qinstall -m 644 conf/examples/*.yaml $(DESTDIR)$(PREFIX)/share/outrigger/examples/
+	$Qinstall -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(PREFIX)/share/doc/outrigger/
+uninstall:                              ## what install has put there
+	$Qrm -rf $(DESTDIR)$(PREFIX)/bin/outrigger $(DESTDIR)$(PREFIX)/share/outrigger $(DESTDIR)$(PREFIX)/share/doc/outrigger
 packages: ; $Qtests/packages.sh $(PACKAGES_BUILD)
 packages-test: ; $Qtests/packages.sh $(PACKAGES_TEST)
 packages-bench: ; $Qtests/packages.sh $(PACKAGES_BENCH)
@@ -145,4 +156,4 @@ clean:                                  ## remove everything built
 	$Qrm -rf build
 help:                                   ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-.PHONY: e2e fuzz-replay lint packages packages-test packages-bench test all unit edge-unit bench clean help scenario torture
+.PHONY: demo install uninstall e2e fuzz-replay lint packages packages-test packages-bench test all unit edge-unit bench clean help scenario torture
