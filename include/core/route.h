@@ -59,6 +59,8 @@ struct router *router_new(const struct router_parts *);
 struct router *router_ref(struct router *);
 void router_unref(struct router *);
 
+const char *router_pcre2_version(void);
+
 enum route_verdict { ROUTE_FOUND, ROUTE_NOT_FOUND, ROUTE_METHOD };
 /* request->route_path must be set. ROUTE_METHOD: *allow lists the methods of the routes that match otherwise (in `arena`). */
 enum route_verdict router_match(const struct router *, const struct request *, struct arena *, const struct route **, struct span *allow);
