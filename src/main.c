@@ -109,7 +109,7 @@ int main(int argc, char **argv)
 	if (!command)
 		command = "run";
 	if (strcmp(command, "version") == 0) {
-		printf("outrigger %s (%s)\n", version_number(), version_revision());
+		version_print();
 		return EXIT_DONE;
 	}
 	for (unsigned i = 0; i < sizeof(commands) / sizeof(*commands); i++)

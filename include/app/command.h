@@ -33,6 +33,11 @@ bool command_set_up_log(const struct options *, const struct conf *);      /* fa
 	X(config,      "[-c FILE] [--origin]",     "print the effective configuration (secrets hidden)") \
 	X(schema,      "",                         "print the JSON Schema (draft-07) for editors") \
 	X(reference,   "[configuration|errors|example]", "print docs/configuration.md, docs/errors.md or conf/outrigger.yaml") \
+	X(status,      "[--json]",                 "routes and upstreams of the outrigger at --admin, at a glance") \
+	X(healthcheck, "[--ready]",                "exit 0 when it is alive, or ready (for Docker HEALTHCHECK); 1 otherwise") \
+	X(drain,       "",                         "it says not ready, and asks clients to leave; it goes on serving") \
+	X(undrain,     "",                         "... and takes that back") \
+	X(quit,        "",                         "drain and stop, as by TERM; a second time: at once") \
 	X(help,        "[COMMAND | REASON | KEY]", "e.g. help circuit_open, help retry.budget")
 
 #define X(word, usage, text) int command_##word(const struct options *);

@@ -126,4 +126,6 @@ bool conf_print_key(const struct conf_block *, unsigned count, struct span key, 
 /* Each setting of a route with where it came from, for `explain`. */
 void conf_print_route(const struct conf *, const struct conf_route *, struct text *out);
 
+const char *conf_yaml_version(void);
+
 #endif

@@ -63,6 +63,7 @@ void router_unref(struct router *);
 
 /* For conf_source.regex_ok: does "~regex" compile? `why` gets PCRE2's words. */
 bool route_regex_ok(struct span pattern, struct text *why);
+const char *router_pcre2_version(void);
 
 enum route_verdict { ROUTE_FOUND, ROUTE_NOT_FOUND, ROUTE_METHOD };
 /* request->route_path must be set. ROUTE_METHOD: *allow lists the methods of the routes that match otherwise (in `arena`). */

@@ -46,6 +46,7 @@ struct fetch_request {
 
 struct fetcher *fetcher_new(uv_loop_t *); /* NULL: out of memory */
 void fetcher_free(struct fetcher *);      /* cancels all; memory goes when the loop has closed its handles */
+const char *fetcher_curl_version(void);
 struct fetch *fetch_start(struct fetcher *, const struct fetch_request *);         /* NULL: out of memory */
 void fetch_cancel(struct fetch *);        /* synchronous and final; NULL is harmless */
 

@@ -28,4 +28,6 @@ void resolver_remove(struct resolver *, struct upstream *);
  * replaces what was asked before; NULL: nobody wants to know any more. */
 void resolver_on_settled(struct resolver *, void (*settled)(void *self), void *self);
 
+const char *resolver_cares_version(void);
+
 #endif

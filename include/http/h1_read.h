@@ -103,6 +103,7 @@ void h1_reader_tunnel(struct h1_reader *);
  * the reader (splice) and then says so: nothing in them could have been of interest to a parser. */
 uint64_t h1_reader_left(const struct h1_reader *);
 void h1_reader_skip(struct h1_reader *, uint64_t n);
+const char *h1_llhttp_version(void);
 size_t h1_reader_held(const struct h1_reader *);                  /* bytes of a partial head being gathered */
 
 #endif

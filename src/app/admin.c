@@ -1,46 +1,91 @@
-/* admin.c - which page answers which path, and who may see it. */
+/* admin.c - which page answers which path and method, and who may see it. */
 #include "app/admin.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
-#include "app/server.h"
+#include "admin_access.h"
+#include "app/metrics.h"
 #include "app/service.h"
+#include "pages.h"
 
-struct admin { struct server *server; struct service *service; };
-
-static void *admin_start(void *self, struct exchange *ex)
+static void page_metrics(struct admin *a, const struct exchange *ex, struct page *out)
 {
-	const struct admin *a = self;
-	struct span path = ex->request.path, type = SPAN("text/plain; charset=utf-8");
-	struct field none = { 0 };
+	(void)ex;
+	out->content_type = SPAN("text/plain; version=0.0.4; charset=utf-8");
+	metrics_print(a->metrics, &out->body);
+}
 
-	if (span_eq(path, SPAN("/livez")) || span_eq(path, SPAN("/healthz")) || span_eq(path, SPAN("/startupz")))
-		service_answer(ex, 200, type, SPAN("ok\n"), none);
-	else if (span_eq(path, SPAN("/readyz")) && server_is_ready(a->server))
-		service_answer(ex, 200, type, SPAN("ready\n"), none);
-	else if (span_eq(path, SPAN("/readyz")))
-		service_answer(ex, 503, type, SPAN("not ready\n"), none);
-	else
-		service_answer(ex, 404, type, SPAN("not found\n"), none);
+struct entry {
+	const char *path;
+	void (*answer)(struct admin *, const struct exchange *, struct page *);
+	bool changes;                         /* POST only; the others are GET and HEAD */
+};
+
+static const struct entry entries[] = {
+	{ "/",            page_status_text, false },
+	{ "/livez",       page_livez,       false },
+	{ "/healthz",     page_livez,       false },
+	{ "/readyz",      page_readyz,      false },
+	{ "/startupz",    page_startupz,    false },
+	{ "/metrics",     page_metrics,     false },
+	{ "/status.json", page_status_json, false },
+	{ "/config",      page_config,      false },
+	{ "/routes",      page_routes,      false },
+	{ "/upstreams",   page_upstreams,   false },
+	{ "/drain",       page_drain,       true },
+	{ "/undrain",     page_undrain,     true },
+	{ "/quit",        page_quit,        true },
+	{ "/log",         page_log,         true },
+};
+
+static const struct entry *entry_of(struct span path)
+{
+	for (unsigned i = 0; i < sizeof(entries) / sizeof(*entries); i++)
+		if (span_eq(path, span_of(entries[i].path)))
+			return &entries[i];
 	return NULL;
 }
 
-static void admin_body(void *call, struct slice bytes, bool end) { (void)call; (void)bytes; (void)end; }
-static void admin_want(void *call, size_t n) { (void)call; (void)n; }
-static void admin_cancel(void *call) { (void)call; }
+static bool method_fits(const struct entry *e, enum method m)
+{
+	return e->changes ? m == METHOD_POST : m == METHOD_GET || m == METHOD_HEAD;
+}
 
-static const struct upstream_ops admin_ops = { .start = admin_start, .body = admin_body, .want = admin_want, .cancel = admin_cancel };
+/* Strangers learn nothing, not even which pages there are. */
+static void admin_answer(void *self, struct exchange *ex, struct page *out)
+{
+	struct admin *a = self;
+	const struct entry *e = entry_of(ex->request.path);
+	bool changes = e && e->changes && ex->request.method == METHOD_POST;
+	const char *refusal = admin_access_refuses(a->access, ex, changes);
+
+	if (refusal)
+		page_say(out, 403, refusal);
+	else if (!e)
+		page_say(out, 404, "There is no such page.");
+	else if (!method_fits(e, ex->request.method)) {
+		page_say(out, 405, e->changes ? "This changes something: use POST." : "Use GET.");
+		out->extra = (struct field){ .name = SPAN("allow"), .value = e->changes ? SPAN("POST") : SPAN("GET, HEAD") };
+	} else
+		e->answer(a, ex, out);
+}
 
 struct admin *admin_new(struct server *server, char why[128])
 {
 	struct admin *a = calloc(1, sizeof(*a));
+	snprintf(why, 128, "out of memory");
 	if (!a)
 		return NULL;
 	a->server = server;
-	a->service = service_new(&server->control, server->conf->admin.listen, &admin_ops, a, why);
+	a->pages = (struct pages){ .loop = &server->control, .answer = admin_answer, .self = a };
+	a->access = calloc(1, sizeof(*a->access));
+	a->metrics = metrics_new(server);
+	if (a->access && a->metrics && admin_access_init(a->access, &server->conf->admin, why))
+		a->service = service_new(&server->control, server->conf->admin.listen, &page_ops, &a->pages, why);
 	if (a->service)
 		return a;
-	free(a);
+	admin_free(a);
 	return NULL;
 }
 
@@ -49,5 +94,7 @@ void admin_free(struct admin *a)
 	if (!a)
 		return;
 	service_free(a->service);
+	metrics_free(a->metrics);
+	free(a->access);
 	free(a);
 }

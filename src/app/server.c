@@ -10,6 +10,7 @@
 
 #include "app/access_log.h"
 #include "app/admin.h"
+#include "app/health.h"
 #include "app/version.h"
 #include "base/log.h"
 #include "base/must.h"
@@ -224,7 +225,9 @@ static int prepare(struct server *s)
 	if (!(s->admin = admin_new(s, why)))
 		return complain(c->admin.listen, why);
 	s->resolver = resolver_new(&s->control.uv);
-	return s->resolver ? EXIT_DONE : EXIT_INTERNAL;
+	s->fetcher = fetcher_new(&s->control.uv);
+	s->health = s->fetcher ? health_new(&s->control.uv, s->fetcher) : NULL;
+	return s->resolver && s->health ? EXIT_DONE : EXIT_INTERNAL;
 }
 
 static void serve(void *self)
@@ -257,6 +260,8 @@ static void tear_down(struct server *s)
 	for (unsigned i = 0; i < s->thread_count; i++)
 		data_thread_join(&s->threads[i]);
 	admin_free(s->admin);
+	health_free(s->health);
+	fetcher_free(s->fetcher);
 	resolver_free(s->resolver);
 	for (unsigned i = 0; i < s->thread_count; i++)
 		data_thread_fini(&s->threads[i]);
@@ -283,6 +288,16 @@ static void tear_down(struct server *s)
 	conf_unref(s->conf);
 }
 
+static void look_after_upstreams(struct server *s)
+{
+	for (unsigned i = 0; i < s->conf->upstream_count; i++)
+		if (!resolver_add(s->resolver, s->upstreams[i]) || !health_add(s->health, s->upstreams[i])) {
+			char name[128];
+			snprintf(name, sizeof(name), SPAN_FMT, SPAN_ARG(s->conf->upstreams[i].name));
+			log_event(LOG_ERROR, "out_of_memory", "upstream_not_looked_after", name, NULL);
+		}
+}
+
 int server_run(struct conf *conf)
 {
 	struct server *s = calloc(1, sizeof(*s));
@@ -296,8 +311,7 @@ int server_run(struct conf *conf)
 	write_log_again(&s->log_again);
 	worker_arm(&s->control.worker, &s->delay, RESOLVE_PATIENCE_US, resolved_enough);
 	resolver_on_settled(s->resolver, serve, s);
-	for (unsigned i = 0; i < conf->upstream_count; i++)
-		resolver_add(s->resolver, s->upstreams[i]);
+	look_after_upstreams(s);
 	loop_run(&s->control);
 	code = s->exit_code;
 	tear_down(s);

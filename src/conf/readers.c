@@ -150,9 +150,14 @@ bool read_field(struct conf_reading *r, void *field, struct span text, unsigned 
 bool read_route_name(struct conf_reading *r, void *field, struct span text, unsigned index)
 {
 	(void)field; (void)index;
-	if (text.len <= NAME_MAX_LEN && check_name(text, "-_./:"))
+	bool taken = span_eq(text, SPAN("none"));
+	if (!taken && text.len <= NAME_MAX_LEN && check_name(text, "-_./:"))
 		return true;
 	conf_complain(r, text, "'" SPAN_FMT "' cannot be the name of a route", SPAN_ARG(text));
+	if (taken) {
+		conf_hint(r, "logs and metrics say none for requests that match no route");
+		return false;
+	}
 	conf_hint(r, "at most %d letters, digits and - _ . / :", NAME_MAX_LEN);
 	return false;
 }

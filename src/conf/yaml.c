@@ -328,3 +328,5 @@ struct node *yaml_read(struct load *load, struct source_text *source)
 	yaml_parser_delete(&b.parser);
 	return b.failed ? NULL : b.root;
 }
+
+const char *conf_yaml_version(void) { return yaml_get_version_string(); }

@@ -321,3 +321,7 @@ enum route_verdict router_match(const struct router *router, const struct reques
 	*allow = arena_copy(arena, text_span(&allowed));
 	return ROUTE_METHOD;
 }
+
+#define DIGITS(number) #number
+#define VERSION(major, minor) DIGITS(major) "." DIGITS(minor)
+const char *router_pcre2_version(void) { return VERSION(PCRE2_MAJOR, PCRE2_MINOR); }

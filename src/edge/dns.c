@@ -14,6 +14,7 @@
 #include <sys/time.h>
 
 #include "base/list.h"
+#include "edge/resolve.h"
 
 /* A server has 1 s, then 2 s: together still less than people wait for an answer. */
 enum { DNS_TIMEOUT_MS = 1000, DNS_TRIES = 2 };
@@ -283,3 +284,5 @@ void dns_cancel(struct dns_query **slot)
 		(*slot)->slot = NULL;
 	*slot = NULL;
 }
+
+const char *resolver_cares_version(void) { return ares_version(NULL); }

@@ -354,3 +354,5 @@ void fetcher_free(struct fetcher *fetcher)
 	curl_global_cleanup();
 	uv_close((uv_handle_t *)&fetcher->timer, timer_closed);
 }
+
+const char *fetcher_curl_version(void) { return curl_version_info(CURLVERSION_NOW)->version; }

@@ -513,3 +513,7 @@ void h1_reader_skip(struct h1_reader *r, uint64_t n)
 	if (s->chunk.left == 0)
 		s->phase = AT_END;
 }
+
+#define DIGITS(number) #number
+#define VERSION(major, minor, patch) DIGITS(major) "." DIGITS(minor) "." DIGITS(patch)
+const char *h1_llhttp_version(void) { return VERSION(LLHTTP_VERSION_MAJOR, LLHTTP_VERSION_MINOR, LLHTTP_VERSION_PATCH); }

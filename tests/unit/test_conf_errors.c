@@ -186,6 +186,7 @@ static void test_addresses(void **state)
 			"3:31: error: '10.0.0.0/33' is not an IP address or network\n"
 			"3:45: error: '::1/129' is not an IP address or network\n3:55: error: 'host' is not an IP address or network\n"
 			"3:61: error: '10.0.0/8' is not an IP address or network\n" },
+		{ "listen: :1\nroutes: [{name: none, upstream: \"http://a\"}]\n", "2:17: error: 'none' cannot be the name of a route\n" },
 		{ "listen: :1\nroutes: [{upstream: \"https://a\"}]\n", "2:22: error: TLS to upstreams is not in this version\n" },
 		{ "listen: :1\nroutes: [{upstream: \"ftp://a\"}]\n", "2:22: error: 'ftp://a' is not a URL of an upstream\n" },
 		{ "listen: :1\nroutes: [{upstream: \"http://\"}]\n", "2:29: error: there is no host in it\n" },

@@ -1,0 +1,121 @@
+/* metrics_process.c - the process (names as in Prometheus' client libraries), its life, and who is connected to it. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "app/version.h"
+#include "metrics_parts.h"
+#include "totals.h"
+
+static unsigned open_descriptors(void)
+{
+	unsigned n = 0;
+	DIR *dir = opendir("/proc/self/fd");
+	if (!dir)
+		return 0;
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n > 3 ? n - 3 : 0;                 /* ".", "..", and the one we read with */
+}
+
+/* /proc/self/statm: "size resident shared ...", in pages. */
+static void memory_bytes(uint64_t *virtual_bytes, uint64_t *resident_bytes)
+{
+	char line[128];
+	uint64_t size = 0, resident = 0, page = (uint64_t)sysconf(_SC_PAGESIZE);
+	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, line, sizeof(line)) : -1;
+	if (fd >= 0)
+		close(fd);
+	struct span rest = { line, n > 0 ? (size_t)n : 0 }, word;
+	if (span_next(&rest, ' ', &word) && span_to_u64(word, UINT64_MAX / page, &size) && span_next(&rest, ' ', &word))
+		(void)span_to_u64(word, UINT64_MAX / page, &resident);
+	*virtual_bytes = size * page;
+	*resident_bytes = resident * page;
+}
+
+static uint64_t cpu_us(void)
+{
+	struct rusage u;
+	if (getrusage(RUSAGE_SELF, &u) != 0)
+		return 0;
+	return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000 + (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
+static void print_gauge(struct text *out, const char *name, const char *help, uint64_t value)
+{
+	prom_family(out, name, "gauge", help);
+	prom_u64(out, name, NULL, 0, value);
+}
+
+static void print_build(struct text *out)
+{
+	const struct label labels[] = {
+		{ "version", span_of(version_number()) }, { "revision", span_of(version_revision()) }, { "llhttp", span_of(version_llhttp()) },
+		{ "openssl", span_of(version_openssl()) }, { "libuv", span_of(version_libuv()) },
+	};
+	prom_family(out, "outrigger_build_info", "gauge", "What is running; always 1.");
+	prom_u64(out, "outrigger_build_info", labels, sizeof(labels) / sizeof(*labels), 1);
+}
+
+void metrics_of_process(const struct server *s, struct text *out)
+{
+	struct rlimit limit = { 0 };
+	uint64_t virtual_bytes, resident_bytes;
+
+	print_build(out);
+	print_gauge(out, "outrigger_ready", "1: new requests are welcome (without what /readyz asks of upstreams).", server_is_ready(s));
+	print_gauge(out, "outrigger_draining", "1: asked to drain, or stopping.", s->asked_to_drain || s->life > LIFE_serving);
+	prom_family(out, "process_cpu_seconds_total", "counter", "Processor time, user and system.");
+	prom_seconds(out, "process_cpu_seconds_total", NULL, 0, cpu_us());
+	memory_bytes(&virtual_bytes, &resident_bytes);
+	print_gauge(out, "process_virtual_memory_bytes", "Virtual memory.", virtual_bytes);
+	print_gauge(out, "process_resident_memory_bytes", "Resident memory.", resident_bytes);
+	print_gauge(out, "process_open_fds", "Open descriptors.", open_descriptors());
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+		print_gauge(out, "process_max_fds", "How many descriptors may be open.", limit.rlim_cur);
+	prom_family(out, "process_start_time_seconds", "gauge", "When the process started, since 1970.");
+	prom_seconds(out, "process_start_time_seconds", NULL, 0, s->started_wall_ms * 1000);
+}
+
+/* ── listeners ── */
+
+static struct label listener_label(const struct server *s, unsigned i) { return (struct label){ "listener", s->conf->listeners[i].address }; }
+
+static void print_refused(const struct server *s, struct text *out)
+{
+	static const char *const causes[] = {
+#define X(word) #word,
+		REFUSED_CAUSES(X)
+#undef X
+	};
+	prom_family(out, "outrigger_connections_refused_total", "counter", "Client connections that were turned away at once.");
+	for (unsigned i = 0; i < s->conf->listener_count; i++)
+		for (unsigned c = 0; c < REFUSED_CAUSE_COUNT; c++) {
+			uint64_t n = 0;
+			for (unsigned t = 0; t < s->thread_count; t++)
+				n += counter_get(&s->threads[t].listeners[i].refused[c]);
+			const struct label labels[] = { listener_label(s, i), { "cause", span_of(causes[c]) } };
+			prom_u64(out, "outrigger_connections_refused_total", labels, 2, n);
+		}
+}
+
+void metrics_of_listeners(const struct server *s, struct text *out)
+{
+	prom_family(out, "outrigger_connections", "gauge", "Client connections that are open.");
+	for (unsigned i = 0; i < s->conf->listener_count; i++) {
+		const struct label labels[] = { listener_label(s, i), { "protocol", SPAN("http1") } };
+		prom_u64(out, "outrigger_connections", labels, 2, server_connections(s, i));
+	}
+	prom_family(out, "outrigger_connections_accepted_total", "counter", "Client connections that were let in.");
+	for (unsigned i = 0; i < s->conf->listener_count; i++) {
+		uint64_t n = 0;
+		for (unsigned t = 0; t < s->thread_count; t++)
+			n += counter_get(&s->threads[t].listeners[i].accepted);
+		const struct label label = listener_label(s, i);
+		prom_u64(out, "outrigger_connections_accepted_total", &label, 1, n);
+	}
+	print_refused(s, out);
+}

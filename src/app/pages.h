@@ -1,0 +1,38 @@
+/* pages.h - private: what the admin listener shows and does. Each fills in a page (page.h), on the control thread. */
+#ifndef SRC_APP_PAGES_H
+#define SRC_APP_PAGES_H
+
+#include "app/page.h"
+#include "app/server.h"
+
+struct admin {
+	struct server  *server;
+	struct service *service;
+	struct pages    pages;
+	struct metrics *metrics;
+	struct admin_access *access;
+};
+
+/* pages_health.c: the probes */
+void page_livez(struct admin *, const struct exchange *, struct page *);
+void page_readyz(struct admin *, const struct exchange *, struct page *);
+void page_startupz(struct admin *, const struct exchange *, struct page *);
+/* pages_json.c, json_routes.c */
+void page_status_json(struct admin *, const struct exchange *, struct page *);
+void page_routes(struct admin *, const struct exchange *, struct page *);
+void page_upstreams(struct admin *, const struct exchange *, struct page *);
+void page_config(struct admin *, const struct exchange *, struct page *);
+/* status_text.c: what `outrigger status` prints */
+void page_status_text(struct admin *, const struct exchange *, struct page *);
+/* pages_change.c */
+void page_drain(struct admin *, const struct exchange *, struct page *);
+void page_undrain(struct admin *, const struct exchange *, struct page *);
+void page_quit(struct admin *, const struct exchange *, struct page *);
+void page_log(struct admin *, const struct exchange *, struct page *);
+
+/* The life of the server in one word: "serving", or "asked to drain" while it is. */
+const char *pages_life(const struct server *);
+/* What /readyz says. */
+bool pages_ready(const struct server *);
+
+#endif

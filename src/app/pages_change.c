@@ -1,0 +1,53 @@
+/* pages_change.c - what POST can do. Each answers with one line that says what is so now. */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "pages.h"
+
+void page_drain(struct admin *a, const struct exchange *ex, struct page *out)
+{
+	(void)ex;
+	server_drain(a->server, true);
+	page_say(out, 200, "Not ready any more; answers say Connection: close. POST /undrain takes it back.");
+}
+
+void page_undrain(struct admin *a, const struct exchange *ex, struct page *out)
+{
+	(void)ex;
+	if (a->server->life != LIFE_serving) {
+		page_say(out, 409, "It is stopping already: there is no way back.");
+		return;
+	}
+	server_drain(a->server, false);
+	page_say(out, 200, "Ready again.");
+}
+
+/* What TERM does. */
+void page_quit(struct admin *a, const struct exchange *ex, struct page *out)
+{
+	(void)ex;
+	bool again = a->server->life != LIFE_serving;
+	page_say(out, 200, again ? "Stopping at once." : "Draining, then stopping. Once more: at once.");
+	server_stop(a->server, false);
+}
+
+static struct span query_value(struct span query, struct span name)
+{
+	struct span one;
+	while (query.at && span_next(&query, '&', &one))
+		if (one.len > name.len && one.at[name.len] == '=' && span_starts(one, name))
+			return span_from(one, name.len + 1);
+	return SPAN_NONE;
+}
+
+void page_log(struct admin *a, const struct exchange *ex, struct page *out)
+{
+	enum log_level level;
+	(void)a;
+	if (!log_level_of(query_value(ex->request.query, SPAN("level")), &level)) {
+		page_say(out, 400, "Which level? POST /log?level=error, warn, info or debug.");
+		return;
+	}
+	log_set_level(level);
+	text_f(&out->body, "The log level is %s.\n", log_level_name(level));
+}
