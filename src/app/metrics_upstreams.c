@@ -95,7 +95,8 @@ static void print_up(const struct server *s, struct text *out)
 		for (unsigned k = 0; k < set->count; k++) {
 			const struct label labels[] = { upstream_label(s, i), { "endpoint", set->at[k]->name } };
 			if (!named_before(set, k))
-				prom_u64(out, "outrigger_upstream_endpoint_up", labels, 2, endpoint_state(set->at[k], clock_now_us()) == ENDPOINT_healthy);
+				prom_u64(out, "outrigger_upstream_endpoint_up", labels, 2, endpoint_state(set->at[k],
+						clock_now_us()) == ENDPOINT_healthy);
 		}
 		endpoint_set_unref(set);
 	}
