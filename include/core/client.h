@@ -20,7 +20,7 @@ struct client_ops {
 	/* Body bytes, borrowed. `end` comes exactly once, maybe with no bytes; trailers are in ex->reply_trailers then. Bytes are
 	 * paid back with exchange_reply_taken(); when the last byte is out: exchange_client_done(). */
 	void (*send_body)(void *client, struct exchange *, struct slice, bool end);
-	/* n more bytes of request body are welcome (credit). */
+	/* n more bytes of request body are welcome (credit, which is above zero now). */
 	void (*want)(void *client, struct exchange *, size_t n);
 	/* The reply broke off after its head: the client must be able to tell. Followed by done(). */
 	void (*abort)(void *client, struct exchange *);

@@ -19,7 +19,7 @@ struct upstream_ops {
 	 * paid back with exchange_request_taken() when they are written or thrown away. In a tunnel (a 101 went by) the call ends when
 	 * both directions have ended: after the second `end` neither side uses the other's pointer again. */
 	void (*body)(void *call, struct slice, bool end);
-	/* n more bytes of reply body are welcome (credit). */
+	/* n more bytes of reply body are welcome (credit, which is above zero now). */
 	void (*want)(void *call, size_t n);
 	/* Synchronous and final: nothing is reported for this call any more. Not called after the call has ended by itself (the
 	 * end of its reply, or a failure). */

@@ -31,6 +31,8 @@ static size_t pipe_pay(struct pipe *p, size_t n)
 	p->owed += n;
 	if (p->credit > 0 && p->owed < p->window / 2)
 		return 0;
+	if (p->credit + (ptrdiff_t)p->owed <= 0)  /* its last read went far beyond the window: it would read on, and beyond every bound */
+		return 0;
 	/* The receiver keeps up (nothing is on the way): let the sender run further ahead. */
 	if (p->window < PIPE_WINDOW_MAX && p->total > p->window && p->credit + (ptrdiff_t)p->owed == (ptrdiff_t)p->window) {
 		p->owed += p->window;

@@ -218,7 +218,7 @@ static void guest_reads(struct event *e)
 static void guest_want(void *client, struct exchange *ex, size_t n)
 {
 	struct guest *g = client;
-	must(g->ex == ex && n > 0);
+	must(g->ex == ex && n > 0 && exchange_request_open(ex));
 	g->granted += n;
 	if (!g->sent_end && !event_planned(&g->send))
 		plan(g, &g->send, 0, guest_sends);

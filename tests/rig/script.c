@@ -284,7 +284,7 @@ static void *script_start(void *self, struct exchange *ex)
 static void script_want(void *handle, size_t n)
 {
 	struct call *c = handle;
-	must(!c->over && n > 0);
+	must(!c->over && n > 0 && exchange_reply_open(c->ex));
 	if (c->head_sent && !c->reply_ended && !event_planned(&c->body) && (c->sent < c->deed.body || c->deed.breaks))
 		plan(c, &c->body, 0, reply_goes_on);
 }
