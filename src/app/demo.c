@@ -77,7 +77,7 @@ static void say_what_to_try(const struct conf *conf, struct span app)
 	printf("outrigger demo: %s is the proxy, http://" SPAN_FMT " the app behind it, http://" SPAN_FMT " the admin page. Try\n"
 		"  curl %s/                             what else there is\n"
 		"  curl -i '%s/slow?ms=3000'            a time limit: 504 after two seconds\n"
-		"  curl -i '%s/flaky?fail=30%%'          retries: 3 of 100 requests fail; all 30 at /bare/flaky?fail=30%%\n"
+		"  curl -i '%s/flaky?fail=30%%'          retries: most calls succeed; /bare/flaky?fail=30%% has none\n"
 		"  curl '%s/down?for=10s'; curl -i %s/safe/status/200    the app is dead; a fallback answers\n"
 		"  curl -o /dev/null '%s/big?size=1GiB' a gibibyte through constant memory\n"
 		"Control-C ends it.\n", url, SPAN_ARG(app), SPAN_ARG(conf->admin.listen), url, url, url, url, url, url);

@@ -10,7 +10,8 @@
 #include "splice.h"
 
 enum {
-	OUT_MAX = 2 * PIPE_WINDOW_MAX + 2 * CHUNK_BODY,
+	BODY_MAX = 2 * PIPE_WINDOW_MAX + 2 * CHUNK_BODY,
+	OUT_MAX = 6 * BODY_MAX,                   /* a body in chunks of one byte is six times as long on the wire */
 	STALE_US = 100000,                        /* an unrepeatable request looks twice at a connection that idled longer */
 };
 
@@ -250,7 +251,7 @@ static void *back_start(void *self, struct exchange *ex)
 	call->ex = ex;
 	call->pool = pool;
 	link_init(&call->waiting);
-	buf_init(&call->body, &ex->worker->chunks, OUT_MAX);
+	buf_init(&call->body, &ex->worker->chunks, BODY_MAX);
 	pool->holds++;
 	struct back *b = take_idle(pool, ex);
 	enum reason why = REASON_NONE;

@@ -9,7 +9,8 @@
 #include "splice.h"
 
 enum {
-	OUT_MAX = PIPE_WINDOW_MAX + 2 * CHUNK_BODY,   /* the window bounds it; this only catches bugs */
+	/* The window bounds it; this only catches bugs. A body that comes in chunks of one byte is six times as long on the wire. */
+	OUT_MAX = 6 * (PIPE_WINDOW_MAX + 2 * CHUNK_BODY),
 	AHEAD_MAX = CHUNK_BODY + CHUNK_HEAD,
 };
 
