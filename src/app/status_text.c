@@ -158,7 +158,8 @@ void page_status_text(struct admin *a, const struct exchange *ex, struct page *p
 	text_add(out, SPAN("\nROUTES                    requests  success     p50     p95     p99 retries  busy\n"));
 	for (unsigned i = 0; i <= s->conf->route_count; i++)
 		put_route(s, i, out);
-	text_add(out, SPAN("\nUPSTREAMS                      state         busy  conns    served   errors\n"));
+	if (s->conf->upstream_count)
+		text_add(out, SPAN("\nUPSTREAMS                      state         busy  conns    served   errors\n"));
 	for (unsigned i = 0; i < s->conf->upstream_count; i++)
 		put_upstream(s, i, out);
 }
