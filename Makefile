@@ -34,7 +34,7 @@ endif
 
 # ── flags ──
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wvla -Wconversion -Wformat=2 \
-            -Wno-sign-conversion $(if $(CI),-Werror)
+            -Wno-sign-conversion $(if $(CI),$(if $(filter fuzz,$(VARIANT)),,-Werror))
 HARDEN   := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE
 COMMON   := -std=c17 -D_GNU_SOURCE -g -pthread -fno-strict-aliasing -fno-omit-frame-pointer $(WARN)
 SAN      := -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -59,7 +59,7 @@ LDFLAGS_ALL  = -pthread $(LINK_$(VARIANT)) $(LDFLAGS)
 CORE_SRC := $(wildcard $(patsubst %,src/%/*.c,base conf http core policy))
 EDGE_SRC := $(wildcard src/edge/*.c src/app/*.c)
 CORE_OBJ := $(CORE_SRC:%.c=$B/%.o) $(LLHTTP_OBJ)
-EDGE_OBJ := $(EDGE_SRC:%.c=$B/%.o)
+EDGE_OBJ := $(EDGE_SRC:%.c=$B/%.o) $B/gen/demo_conf.o
 RIG_OBJ  := $(patsubst %.c,$B/%.o,$(wildcard tests/rig/*.c))
 SCENARIOS := $(wildcard tests/scenario/*.scn)
 UNIT_BIN := $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/test_*.c))
@@ -76,6 +76,13 @@ $B/%.o: %.c
 	@mkdir -p $(@D); echo "  CC   $<"
 	$Q$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(if $(filter tests/%,$<),-Itests/rig) -c -o $@ $<
 $B/src/app/version.o: CPPFLAGS_ALL += -DOUTRIGGER_VERSION='"$(VERSION)"' -DOUTRIGGER_REVISION='"$(REVISION)"'
+# conf/demo.yaml as a C string, so that `outrigger demo` needs no file
+$B/gen/demo_conf.c: conf/demo.yaml
+	@mkdir -p $(@D)
+	$Q{ echo '/* generated from $< */'; echo 'extern const char demo_conf[];'; echo 'const char demo_conf[] ='; \
+		sed -e 's/[\\"?]/\\&/g' -e 's/^/"/' -e 's/$$/\\n"/' $<; echo ';'; } > $@
+$B/gen/%.o: $B/gen/%.c
+	$Q$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
 $B/llhttp/%.o: $(LLHTTP_DIR)/%.c
 	@mkdir -p $(@D)
 	$Q$(CC) $(LLHTTP_CFLAGS) $(filter-out -W%,$(CFLAGS_ALL)) -w -c -o $@ $<
@@ -116,8 +123,37 @@ scenario: $B/scenario                   ## play the scenarios: real policies, vi
 	$Q$B/scenario $(SCENARIOS)
 torture: $B/torture                     ## every scenario in thousands of worlds: clients killed, allocations failing, at random
 	$Q$B/torture $(SCENARIOS)
+e2e: $B/outrigger                       ## run the end-to-end tests against this VARIANT's binary
+	$QOUTRIGGER_BIN=$B/outrigger $(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e $(ARGS)
+fuzz-replay: $(FUZZ_BIN)                ## every fuzz target over its corpus (VARIANT=fuzz)
+	$Qset -e; for t in $(FUZZ_BIN); do n=$$(basename $$t); d=tests/fuzz/corpus/$${n#fuzz_}; $$t -runs=0 $$d > $$t.log 2>&1 || { cat $$t.log; exit 1; }; echo "$$n: $$(ls $$d | wc -l) seeds replayed"; done
+lint:                                   ## layers, sizes, banned calls
+	$Q$(PYTHON) tests/lint/lint.py
+demo: packages                          ## install what is missing, build, and run outrigger in front of a demo app
+	$Q$(MAKE) VARIANT=release all
+	$Qbuild/release/outrigger demo $(ARGS)
+install: build/release/outrigger        ## PREFIX=/usr/local, DESTDIR=
+	$Qinstall -D -m 755 build/release/outrigger $(DESTDIR)$(PREFIX)/bin/outrigger
+	$Qinstall -d $(DESTDIR)$(PREFIX)/share/outrigger/examples $(DESTDIR)$(PREFIX)/share/doc/outrigger
+	$Qinstall -m 644 conf/outrigger.yaml conf/outrigger.schema.json $(DESTDIR)$(PREFIX)/share/outrigger/
+	$Qinstall -m 644 conf/examples/*.yaml $(DESTDIR)$(PREFIX)/share/outrigger/examples/
+	$Qinstall -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(PREFIX)/share/doc/outrigger/
+uninstall:                              ## what install has put there
+	$Qrm -rf $(DESTDIR)$(PREFIX)/bin/outrigger $(DESTDIR)$(PREFIX)/share/outrigger $(DESTDIR)$(PREFIX)/share/doc/outrigger
+packages: ; $Qtests/packages.sh $(PACKAGES_BUILD)
+packages-test: ; $Qtests/packages.sh $(PACKAGES_TEST)
+packages-bench: ; $Qtests/packages.sh $(PACKAGES_BENCH)
+test: packages-test                     ## everything: installs what is missing, builds, lints, tests; sanitizers included
+	$Q$(MAKE) lint
+	$Q$(MAKE) VARIANT=release all unit
+	$Q$(MAKE) VARIANT=debug unit edge-unit scenario torture
+	$Q$(MAKE) VARIANT=fuzz fuzz-replay
+	$Q$(MAKE) VARIANT=release e2e
+	$Q$(MAKE) VARIANT=debug e2e
+	$QOUTRIGGER_WORKERS=2 $(MAKE) VARIANT=tsan e2e
+	@echo "make test: everything passed"
 clean:                                  ## remove everything built
 	$Qrm -rf build
 help:                                   ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-.PHONY: all unit edge-unit bench clean help scenario torture
+.PHONY: demo install uninstall e2e fuzz-replay lint packages packages-test packages-bench test all unit edge-unit bench clean help scenario torture

@@ -22,10 +22,12 @@ struct options {
 struct conf;
 /* Loads, and prints what is wrong to stderr. NULL: errors; *code is then the exit code. */
 struct conf *command_load(const struct options *, int *code);
+bool command_set_up_log(const struct options *, const struct conf *);      /* false: --log-level is none; it was said */
 
 /*   word, usage, what it does */
 #define COMMANDS(X) \
 	X(run,         "[-c FILE]",                "serve (default FILE: " CONFIG_DEFAULT ")") \
+	X(demo,        "[-c FILE]",                "a demo app with faults, and a proxy in front of it to play with") \
 	X(check,       "[-c FILE] [--json]",       "read and verify the configuration, then stop") \
 	X(explain,     "[-c FILE] METHOD URL",     "which route would take this request, with every setting and its origin") \
 	X(config,      "[-c FILE] [--origin]",     "print the effective configuration (secrets hidden)") \

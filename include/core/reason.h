@@ -12,7 +12,7 @@
 
 #define REASONS(X) \
 	X(route_not_found, 404, "destination_not_found", false, "No route", \
-	  "No route of the configuration matches host, path, method and headers of this request. `outrigger explain METHOD URL` shows how routes are tried.") \
+	  "No route of the configuration matches host, path, method and headers of this request; try `outrigger explain METHOD URL`.") \
 	X(method_not_allowed, 405, "http_request_denied", false, "Method not allowed", \
 	  "A route matches host and path, but not the method; Allow lists those that are served.") \
 	X(request_invalid, 400, "http_request_error", false, "Malformed request", \

@@ -35,6 +35,7 @@ struct router {
 	unsigned        refs;                 /* of this worker only: not atomic */
 	struct worker  *worker;
 	struct conf    *conf;
+	bool            origin;               /* requests end here: a Via of ours on them is no loop */
 	struct arena    arena;
 	struct upstream **upstreams;          /* [conf->upstream_count], counted */
 	struct upstream_stats *upstream_stats;/* [conf->upstream_count], of this worker */
@@ -52,6 +53,7 @@ struct router_parts {
 	struct upstream       **upstreams;    /* [i] belongs to conf->upstreams[i]; references are taken */
 	struct shared          *shared;
 	const struct policy_type *const *types; unsigned type_count;       /* outermost first: registry.h */
+	bool                    origin;
 	struct upstream_server (*server_of)(void *self, struct upstream *); void *self;
 };
 /* Opens all policies. NULL: out of memory. */
@@ -59,6 +61,8 @@ struct router *router_new(const struct router_parts *);
 struct router *router_ref(struct router *);
 void router_unref(struct router *);
 
+/* For conf_source.regex_ok: does "~regex" compile? `why` gets PCRE2's words. */
+bool route_regex_ok(struct span pattern, struct text *why);
 const char *router_pcre2_version(void);
 
 enum route_verdict { ROUTE_FOUND, ROUTE_NOT_FOUND, ROUTE_METHOD };

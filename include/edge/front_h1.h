@@ -11,5 +11,7 @@ void front_h1_open(struct listener *, int fd, const struct sockaddr *peer);
 void front_h1_drain(struct doorstep *, uint64_t spread_us);
 /* The end of patience: everything that is still open is cut. */
 void front_h1_close_all(struct doorstep *);
+/* Instead of an answer: this client's connection is reset, as if nobody were there. Not from inside upstream_ops. */
+void front_h1_reset(struct exchange *);
 
 #endif

@@ -28,7 +28,7 @@ static struct conf_source source_of(const struct options *o)
 {
 	struct conf_source source = {
 		.file = o->config ? o->config : o->to ? NULL : CONFIG_DEFAULT,
-		.listen = o->listen, .to = o->to, .sets = o->sets, .set_count = o->set_count,
+		.regex_ok = route_regex_ok, .listen = o->listen, .to = o->to, .sets = o->sets, .set_count = o->set_count,
 	};
 	source.blocks = policy_blocks(&source.block_count);
 	return source;
@@ -46,7 +46,7 @@ struct conf *command_load(const struct options *o, int *code)
 	return conf;
 }
 
-static bool set_up_log(const struct options *o, const struct conf *conf)
+bool command_set_up_log(const struct options *o, const struct conf *conf)
 {
 	enum log_level level = (enum log_level)conf->log.level;
 	enum log_format format = conf->log.format == 1 ? LOG_TEXT : conf->log.format == 2 ? LOG_JSON : isatty(STDERR_FILENO) ? LOG_TEXT : LOG_JSON;
@@ -64,7 +64,7 @@ int command_run(const struct options *o)
 	struct conf *conf = command_load(o, &code);
 	if (!conf)
 		return code;
-	if (!set_up_log(o, conf)) {
+	if (!command_set_up_log(o, conf)) {
 		conf_unref(conf);
 		return EXIT_USAGE;
 	}

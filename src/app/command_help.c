@@ -72,8 +72,9 @@ int command_help(const struct options *o)
 static void print_errors(void)
 {
 	printf("# Errors: why outrigger answered\n\n"
-		"One word says why outrigger answered a request itself, or changed the answer. The same word stands in the access log (`reason`), in the\n"
-		"metric `outrigger_proxy_responses_total{reason}`, in the error body and in the `Proxy-Status` field. `outrigger help WORD` prints one entry.\n"
+		"One word says why outrigger answered a request itself, or changed the answer. The same word stands in the access log\n"
+		"(`reason`), in the metric `outrigger_proxy_responses_total{reason}`, in the error body and in the `Proxy-Status` field.\n"
+		"`outrigger help WORD` prints one entry.\n"
 		"This page is printed from the program's own table (`outrigger reference errors`).\n\n"
 		"| reason | status | what it means | Proxy-Status error |\n|---|---|---|---|\n");
 	for (unsigned r = REASON_NONE + 1; r < REASON_COUNT; r++) {

@@ -49,7 +49,8 @@ static bool build(struct service *s, struct loop *loop)
 	if (!s->upstream || !s->shared || !s->gate || !s->trust)
 		return false;
 	struct router_parts parts = {
-		.conf = s->conf, .worker = &loop->worker, .upstreams = &s->upstream, .shared = s->shared, .server_of = server_of, .self = s,
+		.conf = s->conf, .worker = &loop->worker, .upstreams = &s->upstream, .shared = s->shared, .origin = true,
+		.server_of = server_of, .self = s,
 	};
 	const struct conf_client *c = &s->conf->client;
 	s->step = (struct doorstep){

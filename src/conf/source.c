@@ -58,15 +58,24 @@ out_of_memory:
 	return NULL;
 }
 
+/* Bytes of the line end that s ends with. */
+static size_t line_end_behind(struct span s)
+{
+	for (size_t n = s.len < 3 ? s.len : 3; n; n--)
+		if (line_end(span_from(s, s.len - n)) == n)
+			return n;
+	return 0;
+}
+
+/* Called for every node: the cost must not depend on how long the line is. */
 struct span source_line(const struct source_text *s, unsigned line)
 {
 	if (!line || line > s->line_count)
 		return SPAN("");
 	struct span rest = span_from(s->text, s->line_starts[line - 1]);
-	if (line < s->line_count)
-		rest.len = s->line_starts[line] - s->line_starts[line - 1];
-	for (size_t i = 0; i < rest.len; i++)
-		if (line_end(span_from(rest, i)))
-			return span_first(rest, i);
+	if (line == s->line_count)
+		return rest;
+	rest.len = s->line_starts[line] - s->line_starts[line - 1];
+	rest.len -= line_end_behind(rest);
 	return rest;
 }

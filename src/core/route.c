@@ -11,11 +11,10 @@ enum { ROUTER_ARENA_MAX = 256 * 1024 * 1024, SLOT_ALIGN = 16 };
 /* Which of the configuration's blocks are the settings of this policy? */
 static unsigned block_of(const struct conf *conf, const struct policy_type *type)
 {
-	for (unsigned i = 0; i < conf->block_count; i++)
-		if (&conf->blocks[i] == type->block || (type->block && conf->blocks[i].keys == type->block->keys))
-			return i;
-	must(!"the policy's block was not handed to conf_load");
-	return 0;
+	unsigned i = 0;
+	while (conf->blocks[i].keys != type->block->keys)
+		must(++i < conf->block_count);    /* else the policy's block was not handed to conf_load */
+	return i;
 }
 
 static bool is_wanted(const struct policy_type *type, const struct conf_route *r, const void *settings, bool present)
@@ -114,6 +113,7 @@ struct router *router_new(const struct router_parts *parts)
 		return NULL;
 	router->refs = 1;
 	router->worker = parts->worker;
+	router->origin = parts->origin;
 	router->conf = conf_ref(conf);
 	arena_init(&router->arena, NULL, ROUTER_ARENA_MAX);
 	router->none = (struct route){ .name = SPAN("none"), .index = conf->route_count, .router = router };

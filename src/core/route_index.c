@@ -89,14 +89,33 @@ static bool add_place(struct router *router, struct map *map, struct span path, 
 	return true;
 }
 
+static pcre2_code *compile(struct span text, int *error)
+{
+	PCRE2_SIZE at;
+	return pcre2_compile((PCRE2_SPTR)text.at, text.len, PCRE2_ANCHORED | PCRE2_NEVER_BACKSLASH_C, error, &at, NULL);
+}
+
+bool route_regex_ok(struct span pattern, struct text *why)
+{
+	unsigned char words[128];
+	int error;
+	pcre2_code *code = compile(pattern, &error);
+	if (!code) {
+		pcre2_get_error_message(error, words, sizeof(words));
+		text_f(why, "%s", (char *)words);
+		return false;
+	}
+	pcre2_code_free(code);
+	return true;
+}
+
 static bool add_expression(struct router *router, struct group *g, struct span text, const struct route *route)
 {
 	int error;
-	PCRE2_SIZE at;
 	struct expression *e = arena_take_zeroed(&router->arena, sizeof(*e));
 	if (!e)
 		return false;
-	e->code = pcre2_compile((PCRE2_SPTR)text.at, text.len, PCRE2_ANCHORED | PCRE2_NEVER_BACKSLASH_C, &error, &at, NULL);
+	e->code = compile(text, &error);
 	if (!e->code)
 		return false;
 	e->candidate.route = route;

@@ -42,7 +42,12 @@ static bool inet_place(struct span address, struct place *out)
 	char text[INET6_ADDRSTRLEN];
 	uint64_t number;
 
-	if (!authority_split(address, &host, &port) || !port.at || !span_to_u64(port, 65535, &number) || host.len >= sizeof(text))
+	if (span_starts(address, SPAN(":"))) {    /* an authority has a host; we may do without */
+		host = span_first(address, 0);
+		port = span_from(address, 1);
+	} else if (!authority_split(address, &host, &port) || !port.at)
+		return false;
+	if (!span_to_u64(port, 65535, &number) || host.len >= sizeof(text))
 		return false;
 	if (host.len > 1 && host.at[0] == '[')
 		host = (struct span){ host.at + 1, host.len - 2 };

@@ -140,7 +140,7 @@ void loop_bury(struct loop *loop)
 
 static int sleep_ms(const struct loop *loop)
 {
-	if (!list_empty(&loop->again) || loop->worker.ready_count || loop->stop)
+	if (!list_empty(&loop->again) || !list_empty(&loop->flush) || loop->worker.ready_count || loop->stop)
 		return 0;
 	int wait = uv_backend_timeout(&loop->uv), ours = TURN_MAX_MS;   /* its clock may lag: then it is asked again, not overslept */
 	uint64_t due = timers_next(&loop->worker.timers), now = loop->worker.now_us;
@@ -158,7 +158,7 @@ static void walk_and_flush(struct loop *loop)
 	for (int round = 0; round < 4; round++) {
 		bool more = exchanges_run(&loop->worker);
 		run_chores(&loop->flush);
-		if (!more && loop->worker.ready_count == 0 && list_empty(&loop->worker.graveyard))
+		if (!more && loop->worker.ready_count == 0 && list_empty(&loop->worker.graveyard) && list_empty(&loop->flush))
 			break;
 	}
 }

@@ -45,8 +45,9 @@ static bool deadline_check(struct conf_reading *r, void *settings)
 		for (unsigned k = 0; k < 3; k++)
 			found |= span_eq_nocase(name, known[k]);
 		if (!found) {
-			conf_complain_key(r, i < c->header.accept.count ? "deadline.accept" : "deadline.emit", "'" SPAN_FMT "' is not a deadline field; allowed: grpc-timeout, x-request-timeout-ms, "
-				"x-envoy-expected-rq-timeout-ms", SPAN_ARG(name));
+			conf_complain_key(r, i < c->header.accept.count ? "deadline.accept" : "deadline.emit",
+				"'" SPAN_FMT "' is not a deadline field", SPAN_ARG(name));
+			conf_hint(r, "allowed: grpc-timeout, x-request-timeout-ms, x-envoy-expected-rq-timeout-ms");
 			ok = false;
 		}
 	}

@@ -12,10 +12,12 @@
 
 struct outlier_conf { uint64_t consecutive_errors, eject_for_us, max_eject_for_us; double max_ejected; };
 static const struct conf_key outlier_keys[] = {
-	CONF_COUNT(struct outlier_conf, "consecutive_errors", consecutive_errors, "5", "0", "1000000", "errors in a row that eject an endpoint; 0: never"),
+	CONF_COUNT(struct outlier_conf, "consecutive_errors", consecutive_errors, "5", "0", "1000000",
+		"errors in a row that eject an endpoint; 0: never"),
 	CONF_DURATION(struct outlier_conf, "eject_for", eject_for_us, "10s", "1ms", "24h", "the first rest; the second is twice as long ..."),
 	CONF_DURATION(struct outlier_conf, "max_eject_for", max_eject_for_us, "5m", "1ms", "24h", "... up to this"),
-	CONF_SHARE(struct outlier_conf, "max_ejected", max_ejected, "50%", "at most this share of the endpoints rests at a time, and never the last one"),
+	CONF_SHARE(struct outlier_conf, "max_ejected", max_ejected, "50%",
+		"at most this share of the endpoints rests at a time, and never the last one"),
 	CONF_END
 };
 static bool outlier_check(struct conf_reading *r, void *settings)

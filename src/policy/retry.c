@@ -56,7 +56,8 @@ static bool read_cause(struct conf_reading *r, void *field, struct span text, un
 }
 
 static const struct conf_key backoff_keys[] = {
-	CONF_DURATION(struct retry_conf, "base", backoff.base_us, "25ms", "0s", "1m", "the first pause is a random part of this; it doubles with each retry"),
+	CONF_DURATION(struct retry_conf, "base", backoff.base_us, "25ms", "0s", "1m",
+		"the first pause is a random part of this; it doubles with each retry"),
 	CONF_DURATION(struct retry_conf, "max", backoff.max_us, "250ms", "0s", "10m", "no pause is longer"),
 	CONF_END
 };

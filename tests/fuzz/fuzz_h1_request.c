@@ -40,6 +40,27 @@ static size_t serialise(char *out, const struct request *up, struct span body, c
 	return n + last;
 }
 
+/* Fields that the client's Connection names do not go on (but for those of our own making). */
+static void judge_named(const struct oracle_message *m, const struct fields *in)
+{
+	for (unsigned i = 0; i < in->count; i++) {
+		char name[128];
+		struct span rest = in->at[i].value, option;
+
+		if (!span_eq_nocase(in->at[i].name, SPAN("connection")))
+			continue;
+		while (span_next(&rest, ',', &option)) {
+			for (size_t k = 0; k < option.len && k < sizeof name; k++)
+				name[k] = char_lower(option.at[k]);
+			if (option.len == 0 || option.len >= sizeof name || field_id_of(option) != FIELD_OTHER ||
+			    span_eq_nocase(option, SPAN("close")) || span_eq_nocase(option, SPAN("x-team")))
+				continue;
+			name[option.len] = 0;
+			ORACLE(strlen(name) != option.len || !oracle_find(m, name));
+		}
+	}
+}
+
 static void judge(struct raw_play *p)
 {
 	static struct oracle_message m;
@@ -71,6 +92,7 @@ static void judge(struct raw_play *p)
 	ORACLE(m.trailers == p->reader.trailers.count);
 	ORACLE(oracle_find(&m, "x-request-id") && oracle_find(&m, "traceparent") && oracle_find(&m, "x-team"));
 	ORACLE(!oracle_find(&m, "cookie"));
+	judge_named(&m, &q->fields);
 	ORACLE(facts.client_trusted || same(oracle_find(&m, "x-forwarded-for")->value, facts.client_address));
 	free(m.body);
 	free(out);

@@ -12,7 +12,7 @@ LAYERS = {"app": {"app", "edge", "policy", "core", "http", "conf", "base"}, "edg
           "policy": {"policy", "core", "http", "conf", "base"}, "core": {"core", "http", "conf", "base"},
           "http": {"http", "base"}, "conf": {"conf", "base"}, "base": {"base"}}
 LIBRARIES = {  # header pattern -> files or folders that may include it
-    r"uv\.h": ["src/edge/", "src/app/", "include/edge/", "include/app/"], r"curl/.*": ["src/edge/fetch.c"], r"ares.*": ["src/edge/resolve"],
+    r"uv\.h": ["src/edge/", "src/app/", "include/edge/", "include/app/"], r"curl/.*": ["src/edge/fetch.c"], r"ares.*": ["src/edge/dns.c"],
     r"yaml\.h": ["src/conf/yaml.c"], r"llhttp\.h": ["src/http/h1_read.c"], r"pcre2\.h": ["src/core/route_index.c"],
     r"openssl/.*": ["src/edge/tls.c", "src/app/"], r"sys/epoll\.h": ["src/edge/"],
 }
@@ -47,6 +47,8 @@ def check_includes(path, text, found):
 def check_functions(path, code, found):
     name = start = None
     for number, line in enumerate(code.splitlines(), 1):
+        if path.parts[0] == "tests":          # tables of cases are as long as there are cases
+            break
         if re.match(r"^\{", line):
             start = number
         elif re.match(r"^\}", line) and start:
@@ -77,7 +79,7 @@ def check_file(path, found):
     if not text.lstrip().startswith("/*"):
         found.append((str(path), f"opening:{path}", "does not open with what it is for"))
     for number, line in enumerate(lines, 1):
-        if len(line.expandtabs(8)) > LIMITS["line"]:
+        if path.parts[0] != "tests" and len(line.expandtabs(8)) > LIMITS["line"]:
             found.append((f"{path}:{number}", f"line:{path}", f"line of {len(line.expandtabs(8))} columns"))
         if line.rstrip() != line:
             found.append((f"{path}:{number}", f"blank:{path}", "blanks at the end of the line"))

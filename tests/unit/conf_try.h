@@ -89,7 +89,8 @@ static const struct conf_key try_outlier_keys[] = {
 	CONF_END
 };
 static const struct conf_key try_fallback_keys[] = {
-	CONF_ROW(struct try_fallback, "status", status, CONF_T_COUNT, .min = "200", .max = "599", .flags = CONF_REQUIRED, .help = "its status"),
+	CONF_ROW(struct try_fallback, "status", status, CONF_T_COUNT, .min = "200", .max = "599", .flags = CONF_REQUIRED,
+		.help = "its status"),
 	CONF_TEXT(struct try_fallback, "body", body, "", "its body"),
 	CONF_END
 };
@@ -98,8 +99,10 @@ static const struct conf_key try_respond_keys[] = {
 	CONF_END
 };
 static const struct conf_block try_blocks[TRY_BLOCKS] = {
-	[TIMES] = { .keys = try_times_keys, .size = sizeof(struct try_times), .levels = CONF_EVERYWHERE, .check = try_times_check, .help = "times" },
-	[RETRY] = { .name = "retry", .keys = try_retry_keys, .size = sizeof(struct try_retry), .levels = CONF_EVERYWHERE, .scalar_ok = true,
+	[TIMES] = { .keys = try_times_keys, .size = sizeof(struct try_times), .levels = CONF_EVERYWHERE, .check = try_times_check,
+		.help = "times" },
+	[RETRY] = { .name = "retry", .keys = try_retry_keys, .size = sizeof(struct try_retry), .levels = CONF_EVERYWHERE,
+		.scalar_ok = true,
 		.check = try_retry_check, .help = "another try" },
 	[OUTLIER] = { .name = "outlier_detection", .keys = try_outlier_keys, .size = sizeof(struct try_outlier),
 		.levels = CONF_DEFAULTS | CONF_UPSTREAM, .help = "rest for endpoints" },

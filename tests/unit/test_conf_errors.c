@@ -22,7 +22,8 @@ static void test_keys(void **state)
 		{ BASE "client:\n  body: {rate: 1B/s}\n", "4:10: error: unknown key 'rate' in client.body\n" },
 		{ BASE "defaults: {retry: {tries: 3}}\n", "3:20: error: unknown key 'tries' in defaults.retry\n" },
 		{ BASE "upstreams: {b: {endpoints: http://b:1, weight: 2}}\n", "3:40: error: unknown key 'weight' in upstreams.b\n" },
-		{ "listen: :1\nroutes:\n  - path: /\n    upstream: http://a:1\n  - path: /x\n    name: orders\n    upstream: http://a:1\n    time_out: 10s\n",
+		{ "listen: :1\nroutes:\n  - path: /\n    upstream: http://a:1\n  - path: /x\n    name: orders\n    upstream: http://a:1\n"
+			"    time_out: 10s\n",
 			"8:5: error: unknown key 'time_out' in routes[1] ('orders')\n" },
 		{ "listen: :1\nroutes:\n  - {path: /, name: n, upstream: \"http://a:1\", retry: {backoff: {bas: 1s}}}\n",
 			"3:66: error: unknown key 'bas' in routes[0].retry.backoff ('n')\n" },
@@ -32,24 +33,33 @@ static void test_keys(void **state)
 		{ BASE "on: true\n", "3:1: error: a key cannot be called 'on'\n3:1: error: unknown key 'on'\n" },
 		{ BASE "redis: {main: x}\n", "3:1: error: 'redis' is not in this version\n" },
 		{ BASE "include: []\nflags: {}\ntracing: {}\nmetrics: {}\n", "3:1: error: 'include' is not in this version\n"
-			"4:1: error: 'flags' is not in this version\n5:1: error: 'tracing' is not in this version\n6:1: error: 'metrics' is not in this version\n" },
-		{ "listen: {address: \":1\", tls: {}, protocols: [h2c], proxy_protocol: true}\n" ROUTES, "1:25: error: 'tls' is not in this version\n"
+			"4:1: error: 'flags' is not in this version\n5:1: error: 'tracing' is not in this version\n"
+				"6:1: error: 'metrics' is not in this version\n" },
+		{ "listen: {address: \":1\", tls: {}, protocols: [h2c], proxy_protocol: true}\n" ROUTES,
+			"1:25: error: 'tls' is not in this version\n"
 			"1:34: error: 'protocols' is not in this version\n1:52: error: 'proxy_protocol' is not in this version\n" },
-		{ BASE "admin: {page: false}\naccess_log: {always: {}}\n", "3:9: error: 'page' is not in this version\n4:14: error: 'always' is not in this version\n" },
-		{ "listen: :1\nupstreams: {a: {endpoints: http://a:1, circuit_breaker: {}, concurrency: {}, protocol: h2, tls: {}}}\nroutes: [{upstream: a}]\n",
+		{ BASE "admin: {page: false}\naccess_log: {always: {}}\n", "3:9: error: 'page' is not in this version\n"
+			"4:14: error: 'always' is not in this version\n" },
+		{ "listen: :1\nupstreams: {a: {endpoints: http://a:1, circuit_breaker: {}, concurrency: {}, protocol: h2, tls: {}}}\n"
+			"routes: [{upstream: a}]\n",
 			"2:40: error: 'circuit_breaker' is not in this version\n2:61: error: 'concurrency' is not in this version\n"
 			"2:78: error: 'protocol' is not in this version\n2:92: error: 'tls' is not in this version\n" },
-		{ "listen: :1\nroutes:\n  - upstream: http://a:1\n    rate_limit: {}\n    coalesce: {}\n    cache: {}\n    hedge: {}\n    priority: x\n    idempotency: {}\n    mirror: {}\n    auth: {}\n",
-			"4:5: error: 'rate_limit' is not in this version\n5:5: error: 'coalesce' is not in this version\n6:5: error: 'cache' is not in this version\n"
-			"7:5: error: 'hedge' is not in this version\n8:5: error: 'priority' is not in this version\n9:5: error: 'idempotency' is not in this version\n"
+		{ "listen: :1\nroutes:\n  - upstream: http://a:1\n    rate_limit: {}\n    coalesce: {}\n    cache: {}\n    hedge: {}\n"
+			"    priority: x\n    idempotency: {}\n    mirror: {}\n    auth: {}\n",
+			"4:5: error: 'rate_limit' is not in this version\n5:5: error: 'coalesce' is not in this version\n"
+				"6:5: error: 'cache' is not in this version\n"
+			"7:5: error: 'hedge' is not in this version\n8:5: error: 'priority' is not in this version\n"
+				"9:5: error: 'idempotency' is not in this version\n"
 			"10:5: error: 'mirror' is not in this version\n11:5: error: 'auth' is not in this version\n" },
-		{ BASE "defaults: {rate_limit: {}, queue_timeout: 1s, circuit_breaker: {}}\n", "3:12: error: 'rate_limit' is not in this version\n"
+		{ BASE "defaults: {rate_limit: {}, queue_timeout: 1s, circuit_breaker: {}}\n",
+			"3:12: error: 'rate_limit' is not in this version\n"
 			"3:28: error: 'queue_timeout' is not in this version\n3:47: error: 'circuit_breaker' is not in this version\n" },
 		{ "listen: :1\nroutes: [{upstream: {v1: 95%, v2: 5%}}]\n", "2:11: error: a split between upstreams is not in this version\n" },
 		{ BASE "defaults: {respond: {status: 200}}\n", "3:12: error: 'respond' cannot stand in defaults\n" },
 		{ BASE "defaults: {connect_timeout: 1s, path: /}\n", "3:12: error: 'connect_timeout' cannot stand in defaults\n"
 			"3:33: error: 'path' cannot stand in defaults\n" },
-		{ "listen: :1\nroutes: [{upstream: \"http://a:1\", outlier_detection: {}}]\n", "2:35: error: 'outlier_detection' cannot stand in a route\n" },
+		{ "listen: :1\nroutes: [{upstream: \"http://a:1\", outlier_detection: {}}]\n",
+			"2:35: error: 'outlier_detection' cannot stand in a route\n" },
 	};
 	TRY_ALL(cases);
 }
@@ -126,12 +136,14 @@ static void test_other_units(void **state)
 		{ BASE "defaults: {outlier_detection: {rate: x/s}}\n", "3:38: error: 'rate' must be a rate, not 'x/s'\n" },
 		{ BASE "defaults: {outlier_detection: {rate: 7000/m}}\n", "3:38: error: 'rate' is out of range: 7000/m\n" },
 		{ BASE "defaults: {outlier_detection: {rate: 59/h}}\n", "3:38: error: 'rate' is out of range: 59/h\n" },
-		{ BASE "defaults: {outlier_detection: {rate: 99999999999999999999/h}}\n", "3:38: error: 'rate' is too large a number: 99999999999999999999/h\n" },
+		{ BASE "defaults: {outlier_detection: {rate: 99999999999999999999/h}}\n",
+			"3:38: error: 'rate' is too large a number: 99999999999999999999/h\n" },
 		{ BASE "log: {level: warning}\n", "3:14: error: 'level' cannot be 'warning'\n" },
 		{ BASE "log: {format: yaml}\n", "3:15: error: 'format' cannot be 'yaml'\n" },
 		{ BASE "access_log: {format: otel}\n", "3:22: error: 'format' cannot be 'otel'\n" },
 		{ BASE "errors: {detail: some}\n", "3:18: error: 'detail' cannot be 'some'\n" },
-		{ BASE "upstreams: {a: {endpoints: http://b:1, required: yes}}\n", "3:50: error: 'required' must be true or false, not 'yes'\n" },
+		{ BASE "upstreams: {a: {endpoints: http://b:1, required: yes}}\n",
+			"3:50: error: 'required' must be true or false, not 'yes'\n" },
 		{ BASE "workers: 0\n", "3:10: error: 'workers' cannot be '0'\n" },
 		{ BASE "workers: many\n", "3:10: error: 'workers' cannot be 'many'\n" },
 		{ BASE "access_log: {to: here}\n", "3:18: error: 'to' cannot be 'here'\n" },
@@ -166,10 +178,12 @@ static void test_addresses(void **state)
 		{ "listen: [\":1\", \":2\", \":1\"]\n" ROUTES, "1:22: error: listening twice on :1\n" },
 		{ "listen: [\":1\", \"0.0.0.0:1\"]\n" ROUTES, "1:16: error: listening twice on 0.0.0.0:1\n" },
 		{ "listen: [127.0.0.1:0, 127.0.0.1:0]\n" ROUTES, "" },
-		{ "listen: :1\nadmin: {listen: \":1\"}\n" ROUTES, "2:17: error: the admin listener and a listener for clients are both on :1\n" },
+		{ "listen: :1\nadmin: {listen: \":1\"}\n" ROUTES,
+			"2:17: error: the admin listener and a listener for clients are both on :1\n" },
 		{ "listen: 127.0.0.1:9901\n" ROUTES, "1:9: error: the admin listener and a listener for clients are both on 127.0.0.1:9901\n" },
 		{ "listen: 127.0.0.1:9901\nadmin: {listen: off}\n" ROUTES, "" },
-		{ BASE "trusted_proxies: [10.0.0.0/8, 10.0.0.0/33, \"::1/129\", host, 10.0.0/8]\n", "3:31: error: '10.0.0.0/33' is not an IP address or network\n"
+		{ BASE "trusted_proxies: [10.0.0.0/8, 10.0.0.0/33, \"::1/129\", host, 10.0.0/8]\n",
+			"3:31: error: '10.0.0.0/33' is not an IP address or network\n"
 			"3:45: error: '::1/129' is not an IP address or network\n3:55: error: 'host' is not an IP address or network\n"
 			"3:61: error: '10.0.0/8' is not an IP address or network\n" },
 		{ "listen: :1\nroutes: [{name: none, upstream: \"http://a\"}]\n", "2:17: error: 'none' cannot be the name of a route\n" },
@@ -195,21 +209,26 @@ static void test_upstreams_and_routes(void **state)
 		{ "listen: :1\nupstreams: {a: {endpoints: []}}\nroutes: [{upstream: a}]\n", "2:17: error: upstream 'a' has no endpoints\n" },
 		{ "listen: :1\nupstreams: {a: {endpoints: http://b:1, dns: \"http://c:1\"}}\nroutes: [{upstream: a}]\n",
 			"2:45: error: upstream 'a' is described twice\n" },
-		{ "listen: :1\nupstreams: {a: {srv: billing}}\nroutes: [{upstream: a}]\n", "2:22: error: 'billing' is not the name of an SRV record\n" },
+		{ "listen: :1\nupstreams: {a: {srv: billing}}\nroutes: [{upstream: a}]\n",
+			"2:22: error: 'billing' is not the name of an SRV record\n" },
 		{ "listen: :1\nupstreams: {a: {dns: unix:/x}}\nroutes: [{upstream: a}]\n", "2:22: error: a unix socket is not in the DNS\n" },
 		{ "listen: :1\nupstreams: {a: {endpoints: [http://b:1, {url: \"http://b:1\"}]}}\nroutes: [{upstream: a}]\n",
 			"2:47: warning: endpoint http://b:1 is listed twice\n" },
 		{ "listen: :1\nupstreams: {a: {endpoints: [{weight: 2}]}}\nroutes: [{upstream: a}]\n", "2:29: error: 'url' is missing\n" },
 		{ "listen: :1\nupstreams: {a: {endpoints: [{url: \"http://b:1\", weight: 0}]}}\nroutes: [{upstream: a}]\n",
 			"2:57: error: 'weight' is out of range: 0\n" },
-		{ "listen: :1\nupstreams: {a b: {endpoints: http://b:1}}\nroutes: [{upstream: a b}]\n", "2:13: error: 'a b' cannot be the name of an upstream\n" },
+		{ "listen: :1\nupstreams: {a b: {endpoints: http://b:1}}\nroutes: [{upstream: a b}]\n",
+			"2:13: error: 'a b' cannot be the name of an upstream\n" },
 		{ "listen: :1\nupstreams: {a: http://b:1}\nroutes: [{upstream: a}]\n", "2:13: error: upstream 'a' must be a mapping\n" },
-		{ "listen: :1\nupstreams: [a]\nroutes: [{upstream: \"http://a:1\"}]\n", "2:12: error: 'upstreams' must be a mapping of names\n" },
+		{ "listen: :1\nupstreams: [a]\nroutes: [{upstream: \"http://a:1\"}]\n",
+			"2:12: error: 'upstreams' must be a mapping of names\n" },
 		{ BASE "upstreams: {spare: {endpoints: http://b:1}}\n", "3:13: warning: no route uses upstream 'spare'\n" },
-		{ "listen: :1\nupstreams: {search: {endpoints: http://b:1}}\nroutes: [{upstream: serch}]\n", "3:21: error: unknown upstream 'serch'\n" },
+		{ "listen: :1\nupstreams: {search: {endpoints: http://b:1}}\nroutes: [{upstream: serch}]\n",
+			"3:21: error: unknown upstream 'serch'\n" },
 		{ "listen: :1\nupstreams: {a: {endpoints: http://b:1, health_check: {expect_status: 99-200}}}\nroutes: [{upstream: a}]\n",
 			"2:70: error: '99-200' is not a status or a range of them\n" },
-		{ "listen: :1\nupstreams: {a: {endpoints: http://b:1, health_check: {path: healthz}, host_header: a b}}\nroutes: [{upstream: a}]\n",
+		{ "listen: :1\nupstreams: {a: {endpoints: http://b:1, health_check: {path: healthz}, host_header: a b}}\n"
+			"routes: [{upstream: a}]\n",
 			"2:61: error: 'healthz' is not a path\n2:84: error: 'a b' cannot be a Host\n" },
 		{ "listen: :1\n", "1:1: error: there are no 'routes'\n" },
 		{ ROUTES, "1:1: error: there is no 'listen'\n" },
@@ -222,21 +241,25 @@ static void test_upstreams_and_routes(void **state)
 		{ "listen: :1\nroutes: [{}]\n", "2:10: error: this route has no upstream\n" },
 		{ "listen: :1\nroutes: [{upstream: }]\n", "2:11: error: 'upstream' has no value\n" },
 		{ "listen: :1\nroutes: [{respond: {}}]\n", "" },
-		{ "listen: :1\nroutes: [{upstream: \"http://a:1\", respond: {status: 204}}]\n", "2:11: warning: this upstream is never asked: 'respond' answers\n" },
+		{ "listen: :1\nroutes: [{upstream: \"http://a:1\", respond: {status: 204}}]\n",
+			"2:11: warning: this upstream is never asked: 'respond' answers\n" },
 		{ "listen: :1\nroutes: [{path: x, upstream: \"http://a:1\"}]\n", "2:17: error: 'x' is not a path\n" },
 		{ "listen: :1\nroutes: [{path: =x, upstream: \"http://a:1\"}, {path: \"/a b\", upstream: \"http://a:1\"}]\n",
 			"2:17: error: '=x' is not a path\n2:54: error: '/a b' is not a path\n" },
 		{ "listen: :1\nroutes: [{methods: [get, GET], upstream: \"http://a:1\"}]\n", "2:21: error: 'get' is not a method\n" },
-		{ "listen: :1\nroutes: [{host: [\"a:80\", \"*\", \"*.x.y\"], upstream: \"http://a:1\"}]\n", "2:19: error: 'a:80' is not a host\n2:27: error: '*' is not a host\n" },
+		{ "listen: :1\nroutes: [{host: [\"a:80\", \"*\", \"*.x.y\"], upstream: \"http://a:1\"}]\n",
+			"2:19: error: 'a:80' is not a host\n2:27: error: '*' is not a host\n" },
 		{ "listen: :1\nroutes: [{headers: {\"x y\": 1, x: \"a\\nb\"}, upstream: \"http://a:1\"}]\n",
 			"2:21: error: 'x y' is not a field name\n2:34: error: the value of 'x' has a control character in it\n" },
 		{ "listen: :1\nroutes: [{request_headers: {set: {x: [1]}, remove: \"a:\"}, upstream: \"http://a:1\"}]\n",
 			"2:35: error: 'x' must be a text\n2:52: error: 'a:' is not a field name\n" },
 		{ "listen: :1\nroutes: [{request_headers: {set: x}, upstream: \"http://a:1\"}]\n", "2:34: error: 'set' must be a mapping\n" },
-		{ "listen: :1\nroutes: [{name: a, upstream: \"http://a:1\"}, {path: /x, name: a, upstream: \"http://a:1\"}]\n", "2:62: error: two routes are named 'a'\n" },
+		{ "listen: :1\nroutes: [{name: a, upstream: \"http://a:1\"}, {path: /x, name: a, upstream: \"http://a:1\"}]\n",
+			"2:62: error: two routes are named 'a'\n" },
 		{ "listen: :1\nroutes: [{name: \"a b\", upstream: \"http://a:1\"}]\n", "2:18: error: 'a b' cannot be the name of a route\n" },
 		{ "listen: :1\nroutes:\n  - {path: /a, upstream: \"http://a:1\"}\n  - {path: /a, methods: GET, upstream: \"http://a:1\"}\n"
-			"  - {path: /a, host: h, upstream: \"http://a:1\"}\n  - {path: /a, host: h, headers: {x: y}, upstream: \"http://a:1\"}\n  - {path: /b, upstream: \"http://a:1\"}\n",
+			"  - {path: /a, host: h, upstream: \"http://a:1\"}\n  - {path: /a, host: h, headers: {x: y}, upstream: \"http://a:1\"}\n"
+				"  - {path: /b, upstream: \"http://a:1\"}\n",
 			"4:6: warning: this route can never match\n6:6: warning: this route can never match\n" },
 		{ "listen: :1\nroutes: [{upstream: \"http://a:1\", fallback: {body: x}}]\n", "2:35: error: 'fallback' needs 'status'\n" },
 	};
@@ -248,14 +271,18 @@ static void test_contradictions(void **state)
 	(void)state;
 	static const struct bad cases[] = {
 		{ BASE "defaults: {timeout: 1s, per_try_timeout: 2s}\n", "3:42: error: 'per_try_timeout' is longer than 'timeout'\n" },
-		{ "listen: :1\ndefaults: {per_try_timeout: 12s}\nroutes: [{upstream: \"http://a:1\", timeout: 10s}, {path: /b, upstream: \"http://a:1\", timeout: 9s}]\n",
+		{ "listen: :1\ndefaults: {per_try_timeout: 12s}\n"
+			"routes: [{upstream: \"http://a:1\", timeout: 10s}, {path: /b, upstream: \"http://a:1\", timeout: 9s}]\n",
 			"2:29: error: 'per_try_timeout' is longer than 'timeout'\n" },
 		/* Not with a value that could not be read: nobody knows what was meant. */
-		{ "listen: :1\ndefaults: {timeout: 60}\nroutes: [{upstream: \"http://a:1\", per_try_timeout: 20s}]\n", "2:21: error: 'timeout' needs a unit\n" },
+		{ "listen: :1\ndefaults: {timeout: 60}\nroutes: [{upstream: \"http://a:1\", per_try_timeout: 20s}]\n",
+			"2:21: error: 'timeout' needs a unit\n" },
 		{ BASE "defaults: {retry: {backoff: {base: 2s, max: 1s}}}\n", "3:36: error: 'base' is longer than 'max'\n" },
-		{ "listen: :1\nroutes: [{upstream: \"http://a:1\", retry: {methods: [GET, POST]}}]\n", "2:58: error: POST is not repeatable\n" },
+		{ "listen: :1\nroutes: [{upstream: \"http://a:1\", retry: {methods: [GET, POST]}}]\n",
+			"2:58: error: POST is not repeatable\n" },
 		/* An upstream without routes is checked too, and one whose routes put it right is not. */
-		{ BASE "upstreams: {a: {endpoints: http://b:1, timeout: 1s, per_try_timeout: 2s}}\n", "3:70: error: 'per_try_timeout' is longer than 'timeout'\n" },
+		{ BASE "upstreams: {a: {endpoints: http://b:1, timeout: 1s, per_try_timeout: 2s}}\n",
+			"3:70: error: 'per_try_timeout' is longer than 'timeout'\n" },
 		{ "listen: :1\nupstreams: {a: {endpoints: http://b:1, per_try_timeout: 20s}}\nroutes: [{upstream: a, timeout: 30s}]\n", "" },
 	};
 	TRY_ALL(cases);

@@ -80,7 +80,8 @@ static void test_example_changes_nothing(void **state)
 {
 	(void)state;
 	struct tried full = load("conf/outrigger.yaml");
-	struct conf_source from = { .file = "none.yaml", .text = SPAN("listen: 0.0.0.0:8080\nupstreams: {app: {endpoints: http://127.0.0.1:3000}}\n"
+	struct conf_source from = { .file = "none.yaml", .text = SPAN("listen: 0.0.0.0:8080\n"
+		"upstreams: {app: {endpoints: http://127.0.0.1:3000}}\n"
 		"routes: [{path: /, upstream: app}]\n"), .blocks = full.conf->blocks, .block_count = full.conf->block_count };
 	struct tried none = try_source(&from);
 	struct text a, b;

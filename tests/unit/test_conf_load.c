@@ -80,36 +80,40 @@ static void test_defaults(void **state)
 	try_end(&t);
 }
 
+static const char everything[] =
+	"listen: [\":80\", {address: \"[::]:81\"}, unix:/run/o.sock]\n"
+	"trusted_proxies: 10.0.0.0/8\n"
+	"client: {header_timeout: 1m30s500ms, max_header_size: 1.5KiB, body: {min_rate: 64KiB/s}, max_request_body: 1GB,\n"
+	"         max_connection_age: 1.5h}\n"
+	"admin: {listen: unix:/run/a.sock, public: [], token_file: /etc/t}\n"
+	"upstreams:\n"
+	"  a:\n"
+	"    endpoints: [{url: \"http://one:80/\", weight: 3}, \"http://[::1]:81\", unix:/run/app.sock]\n"
+	"    host_header: endpoint\n"
+	"    required: false\n"
+	"    pool: {max_connections: 5, idle_timeout: 1s, max_requests: 7}\n"
+	"    health_check: {path: /up?x=1, expect_status: 204, jitter: 12.5%}\n"
+	"    outlier_detection: {rate: 90/m}\n"
+	"  b: {dns: \"http://search.internal:9200\"}\n"
+	"  c: {srv: _http._tcp.billing.internal}\n"
+	"routes:\n"
+	"  - {name: one, host: [shop.example.com, \"*.shop.example.com\"], path: =/exact, methods: GET,\n"
+	"     headers: {x-beta: 1}, upstream: a,\n"
+	"     rewrite: {prefix: /v2}, request_headers: {set: {x-team: search}, remove: [x-debug, x-trace]},\n"
+	"     response_headers: {set: {cache-control: no-store}, remove: server}, max_request_body: 1KiB}\n"
+	"  - {path: \"~^/b\", upstream: b}\n"
+	"  - {path: /c, upstream: c}\n"
+	"  - {path: /d, respond: {status: 204}}\n"
+	"log: {level: debug, format: json}\n"
+	"access_log: {to: /var/log/o.log, sample: 0.5%, skip_paths: /x}\n"
+	"errors: {format: html, detail: full}\n"
+	"shutdown: {delay: 5s, timeout: 0s}\n"
+	"workers: 4\n";
+
 static void test_values(void **state)
 {
 	(void)state;
-	struct tried t = good(
-		"listen: [\":80\", {address: \"[::]:81\"}, unix:/run/o.sock]\n"
-		"trusted_proxies: 10.0.0.0/8\n"
-		"client: {header_timeout: 1m30s500ms, max_header_size: 1.5KiB, body: {min_rate: 64KiB/s}, max_request_body: 1GB, max_connection_age: 1.5h}\n"
-		"admin: {listen: unix:/run/a.sock, public: [], token_file: /etc/t}\n"
-		"upstreams:\n"
-		"  a:\n"
-		"    endpoints: [{url: \"http://one:80/\", weight: 3}, \"http://[::1]:81\", unix:/run/app.sock]\n"
-		"    host_header: endpoint\n"
-		"    required: false\n"
-		"    pool: {max_connections: 5, idle_timeout: 1s, max_requests: 7}\n"
-		"    health_check: {path: /up?x=1, expect_status: 204, jitter: 12.5%}\n"
-		"    outlier_detection: {rate: 90/m}\n"
-		"  b: {dns: \"http://search.internal:9200\"}\n"
-		"  c: {srv: _http._tcp.billing.internal}\n"
-		"routes:\n"
-		"  - {name: one, host: [shop.example.com, \"*.shop.example.com\"], path: =/exact, methods: GET, headers: {x-beta: 1}, upstream: a,\n"
-		"     rewrite: {prefix: /v2}, request_headers: {set: {x-team: search}, remove: [x-debug, x-trace]},\n"
-		"     response_headers: {set: {cache-control: no-store}, remove: server}, max_request_body: 1KiB}\n"
-		"  - {path: \"~^/b\", upstream: b}\n"
-		"  - {path: /c, upstream: c}\n"
-		"  - {path: /d, respond: {status: 204}}\n"
-		"log: {level: debug, format: json}\n"
-		"access_log: {to: /var/log/o.log, sample: 0.5%, skip_paths: /x}\n"
-		"errors: {format: html, detail: full}\n"
-		"shutdown: {delay: 5s, timeout: 0s}\n"
-		"workers: 4\n");
+	struct tried t = good(everything);
 	const struct conf *c = t.conf;
 	assert_int_equal(c->listener_count, 3);
 	assert_span(c->listeners[1].address, "[::]:81");
@@ -123,6 +127,23 @@ static void test_values(void **state)
 	assert_int_equal(c->admin.public_paths.count, 0);
 	assert_span(c->admin.token_file, "/etc/t");
 
+	assert_int_equal(c->access_log.to, CONF_LOG_FILE);
+	assert_span(c->access_log.file, "/var/log/o.log");
+	assert_true(c->access_log.sample == 0.005);
+	assert_int_equal(c->log.level, 3);
+	assert_int_equal(c->log.format, 2);
+	assert_int_equal(c->errors.format, 2);
+	assert_true(c->errors.full_detail);
+	assert_int_equal(c->shutdown.delay_us, 5000000);
+	assert_int_equal(c->workers, 4);
+	try_end(&t);
+}
+
+static void test_upstreams(void **state)
+{
+	(void)state;
+	struct tried t = good(everything);
+	const struct conf *c = t.conf;
 	const struct conf_upstream *a = &c->upstreams[0];
 	assert_int_equal(c->upstream_count, 3);
 	assert_int_equal(a->endpoint_count, 3);
@@ -144,7 +165,14 @@ static void test_values(void **state)
 	assert_span(c->upstreams[1].discover, "http://search.internal:9200");
 	assert_int_equal(c->upstreams[2].discovery, CONF_SRV);
 	assert_span(c->upstreams[2].discover, "_http._tcp.billing.internal");
+	try_end(&t);
+}
 
+static void test_routes(void **state)
+{
+	(void)state;
+	struct tried t = good(everything);
+	const struct conf *c = t.conf;
 	const struct conf_route *r = &c->routes[0];
 	assert_span(r->name, "one");
 	assert_int_equal(r->hosts.count, 2);
@@ -163,15 +191,6 @@ static void test_values(void **state)
 	assert_span(c->routes[1].name, "~^/b");
 	assert_null(c->routes[3].upstream);
 	assert_true(c->routes[3].present[RESPOND]);
-	assert_int_equal(c->access_log.to, CONF_LOG_FILE);
-	assert_span(c->access_log.file, "/var/log/o.log");
-	assert_true(c->access_log.sample == 0.005);
-	assert_int_equal(c->log.level, 3);
-	assert_int_equal(c->log.format, 2);
-	assert_int_equal(c->errors.format, 2);
-	assert_true(c->errors.full_detail);
-	assert_int_equal(c->shutdown.delay_us, 5000000);
-	assert_int_equal(c->workers, 4);
 	try_end(&t);
 }
 
@@ -263,7 +282,8 @@ static void test_command_line(void **state)
 	try_end(&t);
 
 	/* Over a file: the listener is replaced, all else stays. */
-	from = (struct conf_source){ .file = "t.yaml", .text = SPAN("listen: [\":1\", \":2\"]\nroutes: [{upstream: \"http://a:1\", timeout: 3s}]\n"), .listen = ":9" };
+	from = (struct conf_source){ .file = "t.yaml", .text = SPAN("listen: [\":1\", \":2\"]\n"
+		"routes: [{upstream: \"http://a:1\", timeout: 3s}]\n"), .listen = ":9" };
 	t = try_source(&from);
 	assert_non_null(t.conf);
 	assert_int_equal(t.conf->listener_count, 1);
@@ -274,7 +294,8 @@ static void test_command_line(void **state)
 
 static struct tried with_sets(const char *const *sets, unsigned count)
 {
-	static const char yaml[] = "listen: :1\nupstreams: {a: {endpoints: http://a:1}}\nroutes:\n  - {name: one, path: /1, upstream: a}\n  - {path: /2, upstream: a, timeout: 7s}\n";
+	static const char yaml[] = "listen: :1\nupstreams: {a: {endpoints: http://a:1}}\nroutes:\n"
+		"  - {name: one, path: /1, upstream: a}\n  - {path: /2, upstream: a, timeout: 7s}\n";
 	struct conf_source from = { .file = "t.yaml", .text = SPAN_NONE, .sets = sets, .set_count = count };
 	from.text = span_of(yaml);
 	return try_source(&from);
@@ -285,7 +306,8 @@ static void test_sets(void **state)
 	(void)state;
 	setenv("CONF_TRY_NAME", "json", 1);
 	const char *const sets[] = {
-		"listen=[::]:80", "retry.max_retries=3", "timeout=2s", "routes.one.timeout=4s", "routes.1.retry.budget=50%", "upstreams.a.connect_timeout=9s",
+		"listen=[::]:80", "retry.max_retries=3", "timeout=2s", "routes.one.timeout=4s", "routes.1.retry.budget=50%",
+			"upstreams.a.connect_timeout=9s",
 		"trusted_proxies=[10.0.0.0/8, 192.168.0.0/16]", "log.level=debug", "log.format=${CONF_TRY_NAME}", "retry.backoff={base: 1ms}",
 		"routes.0.headers.x-a=b", "workers=2", "client.body.grace=1s",
 	};
@@ -307,7 +329,8 @@ static void test_sets(void **state)
 	assert_int_equal(t.conf->client.body.grace_us, 1000000);
 	try_end(&t);
 
-	const char *const bad[] = { "timeout=10", "routes.7.timeout=1s", "nonsense", "=3", "tiemout=3s", "routes.one.path.x=1", "trusted_proxies=[10.0.0.0/8, foo]", "log={}x}", "client={max_headers: [}" };
+	const char *const bad[] = { "timeout=10", "routes.7.timeout=1s", "nonsense", "=3", "tiemout=3s", "routes.one.path.x=1",
+		"trusted_proxies=[10.0.0.0/8, foo]", "log={}x}", "client={max_headers: [}" };
 	char said[2048];
 	t = with_sets(bad, sizeof(bad) / sizeof(*bad));
 	try_messages(&t, said, sizeof(said));
@@ -364,8 +387,10 @@ static void test_references(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults), cmocka_unit_test(test_values), cmocka_unit_test(test_levels), cmocka_unit_test(test_names),
-		cmocka_unit_test(test_command_line), cmocka_unit_test(test_sets), cmocka_unit_test(test_regex), cmocka_unit_test(test_workers_auto),
+		cmocka_unit_test(test_defaults), cmocka_unit_test(test_values), cmocka_unit_test(test_upstreams), cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_levels), cmocka_unit_test(test_names),
+		cmocka_unit_test(test_command_line), cmocka_unit_test(test_sets), cmocka_unit_test(test_regex),
+			cmocka_unit_test(test_workers_auto),
 		cmocka_unit_test(test_references),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -127,7 +127,8 @@ static void test_json(void **state)
 	text_init(&json, 1 << 20);
 	conf_print_json(t.conf, &json);
 	static const char *const parts[] = {
-		"{\"listen\":[{\"address\":\":80\"},{\"address\":\"unix:/run/o.sock\"}],", "\"max_headers\":50", "\"retry_on\":[\"reset\"]", "\"retry_on\":[]",
+		"{\"listen\":[{\"address\":\":80\"},{\"address\":\"unix:/run/o.sock\"}],", "\"max_headers\":50", "\"retry_on\":[\"reset\"]",
+			"\"retry_on\":[]",
 		"\"budget\":\"12.5%\"", "\"enabled\":false", "\"x-c\":\"${X} $$ \\\"q\\\" \xc3\xa4\"", "\"host\":[\"*.example.com\",\"x.com\"]",
 		"\"name\":\"=/c\"", "\"rate\":\"90/m\"", "\"workers\":\"2\"}",
 	};
@@ -150,7 +151,8 @@ static void test_secrets(void **state)
 		CONF_END
 	};
 	static const struct conf_block block = { .name = "vault", .keys = keys, .size = sizeof(struct keep), .levels = CONF_EVERYWHERE };
-	struct conf_source from = { .file = "t.yaml", .text = SPAN("listen: :1\nroutes: [{upstream: \"http://a:1\", vault: {password: hunter2}}]\n"),
+	struct conf_source from = { .file = "t.yaml", .text = SPAN("listen: :1\n"
+		"routes: [{upstream: \"http://a:1\", vault: {password: hunter2}}]\n"),
 		.blocks = &block, .block_count = 1 };
 	struct tried t = try_source(&from);
 	assert_non_null(t.conf);
@@ -170,8 +172,10 @@ static void test_help(void **state)
 		{ "retry.budget", "retry.budget  (share; default 20%)\n  of live requests\n  may stand in: defaults, upstreams, routes\n" },
 		{ "defaults.retry.budget", "default 20%" }, { "routes.retry.budget", "default 20%" }, { "retry.backoff.max", "default 250ms" },
 		{ "retry", "  max_retries: 1 " }, { "timeout", "(duration, 1ms to 24h; default 15s)" }, { "client.body.grace", "default 10s" },
-		{ "listen", "for example  listen: 0.0.0.0:8080" }, { "upstreams.pool", "  max_connections: 256 " }, { "pool.idle_timeout", "default 60s" },
-		{ "routes.path", "default /" }, { "workers", "read at start only" }, { "redis", "is not in this version" }, { "log.level", "(error, warn, info or debug; default info)" },
+		{ "listen", "for example  listen: 0.0.0.0:8080" }, { "upstreams.pool", "  max_connections: 256 " }, { "pool.idle_timeout",
+			"default 60s" },
+		{ "routes.path", "default /" }, { "workers", "read at start only" }, { "redis", "is not in this version" }, { "log.level",
+			"(error, warn, info or debug; default info)" },
 	};
 	struct text out;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {

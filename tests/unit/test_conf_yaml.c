@@ -1,6 +1,8 @@
 /* test_conf_yaml.c - the text itself: syntax, tabs, aliases, merge keys, variables, bounds; and how a complaint looks. */
 #include "conf_try.h"
 
+#include <time.h>
+
 #define ROUTES "routes: [{path: /, upstream: \"http://a:1\"}]\n"
 
 static void test_not_yaml(void **state)
@@ -20,7 +22,8 @@ static void test_not_yaml(void **state)
 		{ "listen: :1\n" ROUTES "x-a: &a [1, *a]\n", "3:13: error: alias '*a' has no anchor\n" },
 		{ "listen: :1\n" ROUTES "{a: b}: c\n", "3:1: error: a key must be plain text\n" },
 		{ "listen: :1\n" ROUTES "? [a]\n: c\n", "3:3: error: a key must be plain text\n" },
-		{ "listen: :1\nroutes:\n  - {host: *.shop.com}\n", "3:13: error: not valid YAML: did not find expected alphabetic or numeric character\n" },
+		{ "listen: :1\nroutes:\n  - {host: *.shop.com}\n",
+			"3:13: error: not valid YAML: did not find expected alphabetic or numeric character\n" },
 		{ "listen: :1\n" ROUTES "yes: 1\n", "3:1: error: a key cannot be called 'yes'\n3:1: error: unknown key 'yes'\n" },
 		{ "listen: :1\n" ROUTES "x-a: {<<: 5}\n", "3:11: error: '<<' needs a mapping\n" },
 	};
@@ -109,7 +112,8 @@ static void test_variables(void **state)
 		"admin: {token_file: \"${CONF_TRY_EMPTY:-}\"}\n"
 		"routes:\n"
 		"  - {path: \"~^/a$\", upstream: \"http://${CONF_TRY_HOST}:${CONF_TRY_UNSET:-3000}\"}\n"
-		"  - {path: /b, upstream: \"http://${CONF_TRY_HOST:?needed}\", request_headers: {set: {a: \"${CONF_TRY_YAML}\", b: $$5 $ $x, c: \"$${HOME}\", d: \"${CONF_TRY_EMPTY}\"}}}\n");
+		"  - {path: /b, upstream: \"http://${CONF_TRY_HOST:?needed}\", request_headers: {set: {\n"
+		"     a: \"${CONF_TRY_YAML}\", b: $$5 $ $x, c: \"$${HOME}\", d: \"${CONF_TRY_EMPTY}\"}}}\n");
 	assert_non_null(t.conf);
 	assert_span(t.conf->listeners[0].address, "0.0.0.0:80");
 	assert_span(t.conf->admin.token_file, "");
@@ -170,7 +174,8 @@ static void test_the_look(void **state)
 		"      |              ^^ write 10s (seconds) or 10ms (milliseconds)\n"
 		"2 errors, 0 warnings\n");
 	assert_span(text_span(&t.report.json),
-		"[{\"file\":\"outrigger.yaml\",\"line\":14,\"column\":5,\"severity\":\"error\",\"message\":\"unknown key 'time_out' in routes[1] ('orders')\","
+		"[{\"file\":\"outrigger.yaml\",\"line\":14,\"column\":5,\"severity\":\"error\","
+		"\"message\":\"unknown key 'time_out' in routes[1] ('orders')\","
 		"\"hint\":\"did you mean 'timeout'?\"},{\"file\":\"outrigger.yaml\",\"line\":19,\"column\":14,\"severity\":\"error\","
 		"\"message\":\"'timeout' needs a unit\",\"hint\":\"write 10s (seconds) or 10ms (milliseconds)\"}]");
 	try_end(&t);
@@ -233,12 +238,32 @@ static void test_floods(void **state)
 	try_end(&t);
 }
 
+/* Sixty thousand values on one line: looking up the line of each must not mean walking along it. */
+static void test_one_long_line(void **state)
+{
+	(void)state;
+	struct text text;
+	text_init(&text, 1 << 20);
+	text_add(&text, SPAN("listen: :1\n" ROUTES "x-a: ["));
+	for (int i = 0; i < 60000; i++)
+		text_add(&text, SPAN("'ab', "));
+	text_add(&text, SPAN("c]\n"));
+	struct conf_source from = { .file = "t.yaml", .text = text_span(&text) };
+	clock_t before = clock();
+	struct tried t = try_source(&from);
+	assert_non_null(t.conf);
+	assert_true(clock() - before < 5 * CLOCKS_PER_SEC);      /* of processor time; it was minutes */
+	try_end(&t);
+	text_fini(&text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_not_yaml), cmocka_unit_test(test_bytes), cmocka_unit_test(test_aliases), cmocka_unit_test(test_alias_bomb),
+		cmocka_unit_test(test_not_yaml), cmocka_unit_test(test_bytes), cmocka_unit_test(test_aliases),
+			cmocka_unit_test(test_alias_bomb),
 		cmocka_unit_test(test_depth), cmocka_unit_test(test_variables), cmocka_unit_test(test_nothing), cmocka_unit_test(test_the_look),
-		cmocka_unit_test(test_hints), cmocka_unit_test(test_floods),
+		cmocka_unit_test(test_hints), cmocka_unit_test(test_floods), cmocka_unit_test(test_one_long_line),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

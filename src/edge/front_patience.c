@@ -1,0 +1,93 @@
+/* front_patience.c - how long a client may take: one lazy timer per connection, whose meaning is what the connection is doing (behaviour §5). */
+#include "front.h"
+
+enum { LINGER_US = 1000000, SECOND_US = 1000000 };
+
+static uint64_t earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+static uint64_t front_due(const struct front *f)
+{
+	const struct conf_client *c = f->step->limits;
+	uint64_t due = f->close_at_us ? f->close_at_us : TIMER_NEVER;
+	if (f->dying)
+		return 0;
+	if (f->reading == READ_LINGER)
+		return f->since_us + LINGER_US;
+	if (f->stream.out.len && !f->stream.writable && c->write_idle_timeout_us)
+		return f->progress_us + c->write_idle_timeout_us;
+	switch ((enum reading)f->reading) {
+	case READ_IDLE:
+		due = earlier(due, f->since_us + (f->requests ? c->keepalive_timeout_us : c->first_byte_timeout_us));
+		return f->requests && c->max_connection_age_us ? earlier(due, f->accepted_us + c->max_connection_age_us) : due;
+	case READ_HEAD:
+		return f->since_us + c->header_timeout_us;
+	case READ_BODY:
+		if (f->withheld)
+			return TIMER_NEVER;
+		return earlier(c->body.idle_timeout_us ? f->since_us + c->body.idle_timeout_us : TIMER_NEVER,
+			c->body.min_rate ? f->rate_at_us + SECOND_US : TIMER_NEVER);
+	default:
+		return TIMER_NEVER;
+	}
+}
+
+static void timed_out(struct timer *t);
+
+void front_rearm(struct front *f)
+{
+	uint64_t due = front_due(f);
+	if (due != TIMER_NEVER && (!timer_armed(&f->timer) || due < f->timer.due_us))
+		timer_arm(&f->stream.loop->worker.timers, &f->timer, due, timed_out);
+}
+
+static bool rate_too_low(struct front *f)
+{
+	const struct conf_client *c = f->step->limits;
+	uint64_t sum = 0;
+	if (front_now(f) < f->rate_at_us + SECOND_US)
+		return false;
+	for (unsigned i = 0; i < RATE_SECONDS; i++)
+		sum += f->rate[i];
+	if (f->rate_seconds < RATE_SECONDS)
+		f->rate_seconds++;
+	bool slow = f->rate_seconds == RATE_SECONDS && front_now(f) >= f->body_began_us + c->body.grace_us && sum < c->body.min_rate * RATE_SECONDS;
+	memmove(&f->rate[1], &f->rate[0], (RATE_SECONDS - 1) * sizeof(f->rate[0]));
+	f->rate[0] = 0;
+	f->rate_at_us = front_now(f);
+	return slow;
+}
+
+static void body_tick(struct front *f)
+{
+	const struct conf_client *c = f->step->limits;
+	bool silent = c->body.idle_timeout_us && front_now(f) >= f->since_us + c->body.idle_timeout_us;
+	if (!silent && !(c->body.min_rate && rate_too_low(f))) {
+		front_rearm(f);
+		return;
+	}
+	f->reading = READ_DONE;
+	f->last = true;
+	stream_want_input(&f->stream, false);
+	exchange_client_fault(f->ex, REASON_request_timeout, silent ? "No byte of the body came for too long." : "The body came too slowly.");
+}
+
+static void timed_out(struct timer *t)
+{
+	struct front *f = container_of(t, struct front, timer);
+	uint64_t due = front_due(f);
+	if (due > front_now(f)) {
+		front_rearm(f);
+		return;
+	}
+	if (f->dying || f->reading == READ_LINGER || f->reading == READ_IDLE)
+		front_close(f, f->dying);
+	else if (f->stream.out.len && !f->stream.writable) {
+		if (f->ex)
+			exchange_client_fault(f->ex, REASON_request_timeout, NULL);       /* comes back through abort and done */
+		if (!f->stream.closed)
+			front_close(f, true);
+	} else if (f->reading == READ_HEAD)
+		front_refuse(f, REASON_request_timeout, 0, "The head of the request was not complete in time.");
+	else
+		body_tick(f);
+}
