@@ -87,7 +87,7 @@ def test_skipped_paths_only_when_they_succeed(rig):
     proxy = rig.before(up, access_log={"to": "stdout", "format": "json", "skip_paths": ["/quiet", "/sick"]})
     for path in ("/quiet", "/sick", "/loud"):
         proxy.ask("GET", path)
-    assert [x["path"] for x in proxy.access_log(2)] == ["/sick", "/loud"]
+    assert {x["path"] for x in proxy.access_log(2)} == {"/sick", "/loud"}
 
 
 def test_sample(rig):
@@ -133,7 +133,8 @@ def test_a_file_that_cannot_be_opened(rig):
     proxy = rig.outrigger(wait=False, access_log={"to": "{TMP}/no/such/folder/log"}, routes=[{"path": "/", "respond": {"status": 200}}])
     assert proxy.process.wait(5) == 69
     assert "access_log: No such file or directory" in proxy.err
-    proxy.process = subprocess.Popen(["true"])
+    proxy.process = subprocess.Popen(["true"])        # for the questions at the end: this one left with 0
+    proxy.process.wait()
 
 
 def test_a_reader_that_stopped_costs_lines_only(rig):
