@@ -111,7 +111,7 @@ const char *admin_access_refuses(const struct admin_access *a, const struct exch
 			: "This page is for this machine only. Set admin.token_file to let others in with a token.";
 	if (!is_own_host(a, ex->request.authority))
 		return "The Host field must be an IP address, localhost or the admin's own address: "
-			"any other name could be somebody else's, made to point here.";
+			"other names could be rebound by somebody else's web page.";
 	if (changes && !is_own_origin(ex))
 		return "A web page of another origin may not change anything here.";
 	return NULL;

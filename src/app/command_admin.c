@@ -151,10 +151,9 @@ static bool ask(const struct options *o, const char *method, const char *path, s
 	int fd = on_path ? connect_unix(o->admin + 5, until_ms) : connect_inet(o->admin, until_ms);
 
 	text_init(&a->text, ANSWER_MAX);
-	int len = snprintf(request, sizeof(request), "%s %s HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
-		method, path);
-	bool ok = fd >= 0 && send_all(fd, (struct span){ request, (size_t)len }, until_ms) && receive_all(fd, &a->text, until_ms)
-		&& read_response(a);
+	int len = snprintf(request, sizeof(request),
+			"%s %s HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", method, path);
+	bool ok = fd >= 0 && send_all(fd, (struct span){ request, (size_t)len }, until_ms) && receive_all(fd, &a->text, until_ms) && read_response(a);
 	if (!ok)
 		fprintf(stderr, "outrigger: no answer from the admin listener at %s: %s\n", o->admin, strerror(errno));
 	if (fd >= 0)

@@ -182,8 +182,8 @@ def test_localhost_has_several_addresses(rig):
 
 def test_name_that_does_not_resolve(rig):
     up = rig.upstream()
-    proxy = rig.outrigger(upstreams={"lost": {"endpoints": ["http://no-such-host.invalid:80"], "required": False}},
-                          routes=[{"path": "/", "upstream": up.url}, {"path": "/lost", "upstream": "lost"}])
+    lost = {"endpoints": ["http://no-such-host.invalid:80"], "required": False}
+    proxy = rig.outrigger(upstreams={"lost": lost}, routes=[{"path": "/", "upstream": up.url}, {"path": "/lost", "upstream": "lost"}])
     r = proxy.ask("GET", "/lost")
     assert r.status in (503, 504) and r.json()["reason"] in ("dns_error", "dns_timeout")
     assert proxy.ask().body == b"hello"
