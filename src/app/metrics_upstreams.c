@@ -94,9 +94,9 @@ static void print_up(const struct server *s, struct text *out)
 		struct endpoint_set *set = upstream_endpoints(s->upstreams[i]);
 		for (unsigned k = 0; k < set->count; k++) {
 			const struct label labels[] = { upstream_label(s, i), { "endpoint", set->at[k]->name } };
+			bool up = endpoint_state(set->at[k], clock_now_us()) == ENDPOINT_healthy;
 			if (!named_before(set, k))
-				prom_u64(out, "outrigger_upstream_endpoint_up", labels, 2, endpoint_state(set->at[k],
-						clock_now_us()) == ENDPOINT_healthy);
+				prom_u64(out, "outrigger_upstream_endpoint_up", labels, 2, up);
 		}
 		endpoint_set_unref(set);
 	}

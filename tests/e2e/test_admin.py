@@ -199,11 +199,11 @@ def test_metrics_of_failures(rig):
                           routes=[{"name": "two", "path": "/two", "upstream": "two"}, {"name": "bad", "path": "/bad", "upstream": "bad"},
                                   {"name": "slow", "path": "/slow", "upstream": "slow", "timeout": "100ms"}])
     good.on["/slow"] = hang
-    for _ in range(2):
+    for _ in range(8):                    # several workers: each begins its round somewhere
         assert proxy.ask("GET", "/two").status == 200
     assert proxy.ask("GET", "/bad").status == 502
     assert proxy.ask("GET", "/slow").status == 504
-    proxy.access_log(4)
+    proxy.access_log(10)
     m = metrics(proxy)
     assert m['outrigger_upstream_errors_total{upstream="two",reason="upstream_reset"}'] == m['outrigger_retries_total{route="two",upstream="two",result="recovered"}'] >= 1
     assert m['outrigger_upstream_errors_total{upstream="bad",reason="upstream_reset"}'] == 2
@@ -251,6 +251,7 @@ def test_long_pages(rig):
 
 def test_status_json(plain):
     plain.ask()
+    until(lambda: plain.probe("/status.json").json()["routes"][0]["requests"])
     s = plain.probe("/status.json").json()
     assert (s["life"], s["ready"], s["asked_to_drain"]) == ("serving", True, False)
     assert re.fullmatch("[0-9a-f]{64}", s["config"]["sha256"])
