@@ -13,9 +13,9 @@ MAKEFLAGS += -j$(shell nproc)
 endif
 .DEFAULT_GOAL := all
 
-# ── packages (Debian's names; elsewhere `make packages` names them and stops) ──
-PACKAGES_BUILD := gcc make pkg-config libc6-dev libuv1-dev libyaml-dev libcurl4-openssl-dev libssl-dev libc-ares-dev libpcre2-dev node-llhttp
-PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev clang libclang-rt-14-dev python3 python3-pytest python3-yaml curl
+# ── packages (Debian's names, | for or; elsewhere `make packages` looks for the libraries, names what is missing and stops) ──
+PACKAGES_BUILD := gcc make pkg-config libc6-dev libuv1-dev libyaml-dev libcurl4-openssl-dev libssl-dev libc-ares-dev libpcre2-dev libllhttp-dev|node-llhttp
+PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev clang libclang-rt-dev|libclang-rt-14-dev python3 python3-pytest python3-yaml curl
 PACKAGES_BENCH := $(PACKAGES_BUILD) nginx-light haproxy strace python3
 
 # ── libraries ──
@@ -135,14 +135,20 @@ demo: packages                          ## install what is missing, build, and r
 install: build/release/outrigger        ## PREFIX=/usr/local, DESTDIR=
 	$Qinstall -D -m 755 build/release/outrigger $(DESTDIR)$(PREFIX)/bin/outrigger
 	$Qinstall -d $(DESTDIR)$(PREFIX)/share/outrigger/examples $(DESTDIR)$(PREFIX)/share/doc/outrigger
-	$Qinstall -m 644 conf/outrigger.yaml conf/outrigger.schema.json $(DESTDIR)$(PREFIX)/share/outrigger/
+	$Qinstall -m 644 conf/outrigger.yaml conf/demo.yaml conf/outrigger.schema.json $(DESTDIR)$(PREFIX)/share/outrigger/
 	$Qinstall -m 644 conf/examples/*.yaml $(DESTDIR)$(PREFIX)/share/outrigger/examples/
+	$Qsed -i 's,=/usr/share/outrigger/,=$(PREFIX)/share/outrigger/,' $(DESTDIR)$(PREFIX)/share/outrigger/*.yaml $(DESTDIR)$(PREFIX)/share/outrigger/examples/*.yaml
 	$Qinstall -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(PREFIX)/share/doc/outrigger/
 uninstall:                              ## what install has put there
 	$Qrm -rf $(DESTDIR)$(PREFIX)/bin/outrigger $(DESTDIR)$(PREFIX)/share/outrigger $(DESTDIR)$(PREFIX)/share/doc/outrigger
-packages: ; $Qtests/packages.sh $(PACKAGES_BUILD)
-packages-test: ; $Qtests/packages.sh $(PACKAGES_TEST)
-packages-bench: ; $Qtests/packages.sh $(PACKAGES_BENCH)
+# pkg-config was asked when this file was read; what is installed here is found by the make that is started next
+INSTALL_MISSING = MODULES='$(CORE_LIBS) $(EDGE_LIBS)' tests/packages.sh
+packages:                               ## install what building needs, where it is missing
+	$Q$(INSTALL_MISSING) $(PACKAGES_BUILD:%='%')
+packages-test:                          ## ... what the tests need
+	$Q$(INSTALL_MISSING) $(PACKAGES_TEST:%='%')
+packages-bench:                         ## ... what the bench needs
+	$Q$(INSTALL_MISSING) $(PACKAGES_BENCH:%='%')
 test: packages-test                     ## everything: installs what is missing, builds, lints, tests; sanitizers included
 	$Q$(MAKE) lint
 	$Q$(MAKE) VARIANT=release all unit
@@ -155,5 +161,5 @@ test: packages-test                     ## everything: installs what is missing,
 clean:                                  ## remove everything built
 	$Qrm -rf build
 help:                                   ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 .PHONY: demo install uninstall e2e fuzz-replay lint packages packages-test packages-bench test all unit edge-unit bench clean help scenario torture

@@ -1,34 +1,72 @@
 #!/bin/sh
-# packages.sh PACKAGE... - installs those Debian packages that are missing, and says which. Elsewhere it names them and stops.
+# packages.sh - installs what is missing of the Debian packages named as arguments; "a|b" is satisfied by either, and installed as the
+# first that there is. Asks the network nothing when nothing is missing. Elsewhere than on Debian and its kin it looks for the pkg-config
+# modules in MODULES instead, and names what is missing, but installs nothing.
 set -eu
 
-missing=
-if command -v dpkg-query >/dev/null 2>&1; then
-	for p in "$@"; do
-		[ "$(dpkg-query -W -f='${db:Status-Status}' "$p" 2>/dev/null)" = installed ] || missing="$missing $p"
-	done
-	[ -n "$missing" ] || exit 0
-	if ! command -v apt-get >/dev/null 2>&1; then
-		echo "missing packages:$missing" >&2
-		exit 1
-	fi
-else
-	echo "This is not a Debian system. Needed are the packages that Debian calls:" >&2
-	echo "  $*" >&2
-	echo "Install what your system calls them, then run make again (with PACKAGES=no)." >&2
-	exit 1
-fi
+say() { echo "packages: $*"; }
 
-as_root=
+# On other systems names differ; the modules do not.
+elsewhere() {
+	missing=
+	for tool in cc make pkg-config; do
+		command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
+	done
+	for module in ${MODULES:-}; do
+		pkg-config --exists "$module" 2>/dev/null || missing="$missing $module"
+	done
+	if [ -z "$missing" ]; then
+		say "this is no Debian; a compiler and the libraries are there"
+		exit 0
+	fi
+	say "this is no Debian; missing:$missing"
+	say "on Debian these would be installed: $*"
+	exit 1
+}
+
+is_installed() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q '^install ok installed'; }
+is_offered() { apt-cache show "$1" 2>/dev/null | grep -q '^Package:'; }
+
+any_installed() {
+	for name in $(echo "$1" | tr '|' ' '); do
+		is_installed "$name" && return 0
+	done
+	return 1
+}
+
+first_offered() {
+	for name in $(echo "$1" | tr '|' ' '); do
+		if is_offered "$name"; then
+			echo "$name"
+			return
+		fi
+	done
+	echo "${1%%|*}"       # nothing is: apt-get will say so
+}
+
+{ command -v dpkg-query && command -v apt-get; } >/dev/null 2>&1 || elsewhere "$@"
+
+missing=
+for wanted; do
+	any_installed "$wanted" || missing="$missing $wanted"
+done
+[ -n "$missing" ] || exit 0
+
+root=
 if [ "$(id -u)" != 0 ]; then
 	if ! command -v sudo >/dev/null 2>&1; then
-		echo "missing packages:$missing (become root, or install sudo)" >&2
+		say "missing:$missing"
+		say "run this as root: apt-get install$(for m in $missing; do printf ' %s' "${m%%|*}"; done)"
 		exit 1
 	fi
-	as_root=sudo
+	root=sudo
 fi
-echo "installing:$missing"
-# shellcheck disable=SC2086
-$as_root apt-get update -qq
-# shellcheck disable=SC2086
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+say "missing:$missing"
+$root apt-get update -q
+names=
+for wanted in $missing; do
+	names="$names $(first_offered "$wanted")"
+done
+say "apt-get install$names"
+# shellcheck disable=SC2086  # words on purpose
+$root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $names

@@ -1,7 +1,7 @@
 /* page.h - pages made on the spot: what answers a request that a service (service.h) has taken.
  *
  * The request is read whole first, its body thrown away. Then `answer` is called once, on the service's loop, and fills in a page, which
- * goes out as fast as the client takes it: a slow one costs its page's memory, and of long pages only so many may wait.
+ * goes out as fast as the client takes it: a slow one costs its page's memory, and long pages may take only so much of it together.
  */
 #ifndef APP_PAGE_H
 #define APP_PAGE_H
@@ -24,7 +24,7 @@ struct pages {
 	struct loop *loop;
 	void (*answer)(void *self, struct exchange *, struct page *);
 	void *self;
-	unsigned long_ones;                   /* private: long pages that have not gone out yet */
+	size_t waiting_bytes;                 /* private: of long pages that have not gone out yet */
 };
 extern const struct upstream_ops page_ops;
 

@@ -61,6 +61,9 @@ struct listener {
 int  listen_open(struct span address, bool reuseport, char why[128]);
 unsigned listen_port(int fd);             /* 0 for unix sockets */
 bool listener_start(struct listener *, struct doorstep *, int fd, struct span address);
+/* Drain: who is connected already, though not yet accepted, is still served; then listener_stop, LISTEN_LAST_LOOK_US later. */
+enum { LISTEN_LAST_LOOK_US = 20000 };
+void listener_drain(struct listener *);
 void listener_stop(struct listener *);    /* accepts nothing more and closes the socket */
 
 #endif

@@ -232,7 +232,6 @@ static void use(struct access_log *log, int fd)
 	log->fd = fd;
 	log->is_socket = known && S_ISSOCK(st.st_mode);
 	log->write_max = known && S_ISREG(st.st_mode) ? STAGED_BYTES : PIPE_WRITE_BYTES;
-	log->json = log->conf.format == 2 || (log->conf.format == 0 && !isatty(fd));
 }
 
 static bool make_rings(struct access_log *log, unsigned workers)
@@ -268,6 +267,7 @@ struct access_log *access_log_new(const struct conf_access_log *conf, struct loo
 	int fd = log->owns_fd ? open_file(conf->file, why) : conf->to == CONF_LOG_STDERR ? STDERR_FILENO : STDOUT_FILENO;
 	if (fd >= 0 && make_rings(log, workers) && uv_async_init(&control->uv, &log->bell, bell_rang) == 0) {
 		use(log, fd);
+		log->json = conf->format == 2 || (conf->format == 0 && !isatty(fd));     /* for good: data threads read it */
 		log->bell.data = log;
 		return log;
 	}

@@ -94,9 +94,9 @@ void data_thread_drain(struct data_thread *t)
 {
 	t->loop.worker.draining = true;
 	for (unsigned i = 0; i < t->listener_count; i++)
-		listener_stop(&t->listeners[i]);
+		listener_drain(&t->listeners[i]);
 	front_h1_drain(&t->step, DRAIN_SPREAD_US);
-	look_if_empty(&t->drain_poll);
+	worker_arm(&t->loop.worker, &t->drain_poll, 2 * LISTEN_LAST_LOOK_US, look_if_empty);
 }
 
 void data_thread_stop(struct data_thread *t)

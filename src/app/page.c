@@ -5,15 +5,15 @@
  */
 #include "app/page.h"
 
-enum { PIECE_BYTES = 64 * 1024, LONG_BYTES = 64 * 1024, LONG_ONES_MAX = 32 };
+enum { PIECE_BYTES = 64 * 1024, LONG_BYTES = 64 * 1024, WAITING_BYTES_MAX = 64 * 1024 * 1024 };
 
 struct page_call {
 	struct pages    *pages;
 	struct exchange *ex;
 	struct page      page;
 	struct chore     more;                /* there is credit again */
-	size_t           sent;
-	bool             answered, is_long, over;
+	size_t           sent, waiting;       /* waiting: what it counts for in pages->waiting_bytes */
+	bool             answered, over;
 };
 
 void page_say(struct page *p, int status, const char *sentence)
@@ -29,7 +29,7 @@ static void finish(struct page_call *call)
 {
 	link_remove(&call->more.link);
 	text_fini(&call->page.body);
-	call->pages->long_ones -= call->is_long;
+	call->pages->waiting_bytes -= call->waiting;
 	call->over = true;
 }
 
@@ -71,12 +71,12 @@ static void answer(struct page_call *call)
 		text_fini(&p->body);
 		page_say(p, 500, "This page became too long, or memory ran out.");
 	}
-	if (p->body.len > LONG_BYTES && call->pages->long_ones >= LONG_ONES_MAX) {
+	if (p->body.len > LONG_BYTES && call->pages->waiting_bytes + p->body.len > WAITING_BYTES_MAX && call->pages->waiting_bytes) {
 		text_fini(&p->body);
 		page_say(p, 503, "Too many clients are slow to read their pages. Try again.");
 	}
-	call->is_long = p->body.len > LONG_BYTES;
-	call->pages->long_ones += call->is_long;
+	call->waiting = p->body.len > LONG_BYTES ? p->body.len : 0;
+	call->pages->waiting_bytes += call->waiting;
 	if (!make_head(call, &ex->reply)) {
 		finish(call);
 		ex->reply.status = 0;

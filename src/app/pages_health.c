@@ -53,7 +53,8 @@ static void config_line(const struct server *s, struct text *out)
 {
 	uint64_t now = clock_wall_ms(), loaded = s->conf->loaded_wall_ms;
 	begin_line(out, '+', SPAN("config"));
-	text_f(out, SPAN_FMT " loaded ", SPAN_ARG(s->conf->file));
+	struct span file = words_file(s->conf->file);
+	text_f(out, SPAN_FMT " loaded ", SPAN_ARG(file));
 	words_age(out, now > loaded ? (now - loaded) / 1000 : 0);
 	text_f(out, " ago (sha256 %.8s)\n", s->config_digest);
 }

@@ -94,16 +94,21 @@ void prom_real(struct text *out, const char *name, const struct label *labels, u
 void prom_hist(struct text *out, const char *name, const struct label *labels, unsigned count, const struct hist *h)
 {
 	struct label all[LABELS_MAX];
+	uint64_t n = 0;
+	unsigned bucket = 0;
 	must(count < LABELS_MAX);
 	for (unsigned i = 0; i < count; i++)
 		all[i] = labels[i];
 	for (unsigned i = 0; i < sizeof(bounds) / sizeof(*bounds); i++) {
 		all[count] = (struct label){ "le", span_of(bounds[i].text) };
 		series(out, name, "_bucket", all, count + 1);
-		end_u64(out, hist_count_below(h, bounds[i].us));
+		while (bucket < HIST_BUCKETS && hist_bucket_top_us(bucket) <= bounds[i].us)
+			n += counter_get(&h->bucket[bucket++]);
+		end_u64(out, n);
 	}
 	all[count] = (struct label){ "le", SPAN("+Inf") };
-	uint64_t n = hist_count_below(h, UINT64_MAX);
+	while (bucket < HIST_BUCKETS)
+		n += counter_get(&h->bucket[bucket++]);
 	series(out, name, "_bucket", all, count + 1);
 	end_u64(out, n);
 	series(out, name, "_sum", labels, count);

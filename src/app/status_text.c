@@ -88,9 +88,10 @@ static void put_success(struct text *out, const struct route_summary *sum, size_
 static void put_head(const struct server *s, struct text *out)
 {
 	uint64_t now = clock_wall_ms(), loaded = s->conf->loaded_wall_ms;
+	struct span file = words_file(s->conf->file);
 	text_f(out, "outrigger %s (%s)   %s, %s   up ", version_number(), version_revision(), pages_life(s), pages_ready(s) ? "ready" : "not ready");
 	words_age(out, (clock_now_us() - s->started_us) / 1000000);
-	text_f(out, "\nconfig      " SPAN_FMT " (%.8s) loaded ", SPAN_ARG(s->conf->file), s->config_digest);
+	text_f(out, "\nconfig      " SPAN_FMT " (%.8s) loaded ", SPAN_ARG(file), s->config_digest);
 	words_age(out, now > loaded ? (now - loaded) / 1000 : 0);
 	text_f(out, " ago, %u worker%s\n", s->thread_count, s->thread_count == 1 ? "" : "s");
 	for (unsigned i = 0; i < s->conf->listener_count; i++) {
@@ -155,10 +156,11 @@ void page_status_text(struct admin *a, const struct exchange *ex, struct page *p
 	struct text *out = &page->body;
 	(void)ex;
 	put_head(s, out);
-	text_add(out, SPAN("\nROUTES                    requests  success     p50     p95     p99 retries  busy\n"));
+	text_add(out, SPAN("\nROUTES                   requests  success     p50     p95     p99 retries  busy\n"));
 	for (unsigned i = 0; i <= s->conf->route_count; i++)
 		put_route(s, i, out);
-	text_add(out, SPAN("\nUPSTREAMS                      state         busy  conns    served   errors\n"));
+	if (s->conf->upstream_count)
+		text_add(out, SPAN("\nUPSTREAMS                      state        busy  conns    served   errors\n"));
 	for (unsigned i = 0; i < s->conf->upstream_count; i++)
 		put_upstream(s, i, out);
 }

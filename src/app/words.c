@@ -34,3 +34,9 @@ void words_count(struct text *out, uint64_t n)
 	else
 		text_f(out, "%.1fG", (double)n / 1e9);
 }
+
+struct span words_file(struct span path)
+{
+	const char *slash = path.len ? memrchr(path.at, '/', path.len) : NULL;
+	return slash && slash + 1 < span_end(path) ? span_between(slash + 1, span_end(path)) : path;
+}

@@ -11,6 +11,7 @@
 enum {
 	OUT_MAX = PIPE_WINDOW_MAX + 2 * CHUNK_BODY,   /* the window bounds it; this only catches bugs */
 	AHEAD_MAX = CHUNK_BODY + CHUNK_HEAD,
+	FIRST_WORD_US = 1000000,
 };
 
 void front_close(struct front *f, bool reset)
@@ -115,6 +116,8 @@ void front_h1_open(struct listener *listener, int fd, const struct sockaddr *pee
 	link_init(&f->on_fronts);
 	list_append(&step->fronts, &f->on_fronts);
 	step->front_count++;
+	if (step->loop->worker.draining)          /* the last ones in: they get an answer, but may not stay */
+		f->close_at_us = front_now(f) + FIRST_WORD_US;
 	front_rearm(f);
 	front_input(&f->stream);                  /* most clients have spoken already: saves a turn */
 }

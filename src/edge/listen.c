@@ -214,6 +214,31 @@ bool listener_start(struct listener *l, struct doorstep *step, int fd, struct sp
 	return watch_listener(l, fd);
 }
 
+static void accept_all(struct listener *l)
+{
+	l->paused = false;
+	for (int i = 0; i < BACKLOG / ACCEPTS_PER_TURN && l->open; i++)
+		listener_ready(&l->watch, 0);
+}
+
+static void last_look(struct timer *t)
+{
+	struct listener *l = container_of(t, struct listener, resume);
+	accept_all(l);
+	listener_stop(l);
+}
+
+/* Closing a listening socket resets what waits in its backlog. So first let nobody more into it (a handshake that is not complete yet is
+ * not answered any more, and its client finds the successor or a refusal), serve who is in it, and look once more. */
+void listener_drain(struct listener *l)
+{
+	if (!l->open)
+		return;
+	listen(l->watch.fd, 0);
+	accept_all(l);
+	worker_arm(&l->step->loop->worker, &l->resume, LISTEN_LAST_LOOK_US, last_look);
+}
+
 void listener_stop(struct listener *l)
 {
 	if (!l->open)
