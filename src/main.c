@@ -1,6 +1,8 @@
 /* main.c - options and sub-commands; nothing else. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/command.h"
 #include "app/server.h"
@@ -94,11 +96,23 @@ static int parse(int argc, char **argv, struct options *o, const char **command)
 	return EXIT_DONE;
 }
 
+/* A service manager may have closed 0, 1 or 2: the next socket would take that number, and get what is meant for standard error. */
+static void open_standard_streams(void)
+{
+	int fd;
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct options o = { .admin = ADMIN_DEFAULT };
 	const char *command = NULL;
 
+	open_standard_streams();
 	if (argc == 1) {
 		usage();
 		return EXIT_USAGE;

@@ -63,7 +63,7 @@ struct policy_env {
 struct policy_type {
 	const char *name;
 	const struct conf_block *block;       /* its settings; NULL: none */
-	/* Does a route with these settings need this door at all? NULL: when `present`, always otherwise (see registry.c). */
+	/* Does a route with these settings need this door at all? NULL: always, but an `optional` block only when `present`. */
 	bool      (*wanted)(const struct conf_route *, const void *settings, bool present);
 	bool        per_try;                  /* stands inside the retry loop: settled as soon as the upstream's reply is complete */
 	size_t      slot_size;                /* per-exchange memory, zeroed before each admit */

@@ -52,7 +52,8 @@ static bool help_key(const char *word)
 	const struct conf_block *blocks = policy_blocks(&count);
 	text_init(&out, 1024 * 1024);
 	bool found = conf_print_key(blocks, count, span_of(word), &out);
-	fwrite(out.at, 1, out.len, stdout);
+	if (found)
+		fwrite(out.at, 1, out.len, stdout);
 	text_fini(&out);
 	return found;
 }

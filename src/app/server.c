@@ -142,8 +142,14 @@ static int open_sockets(struct server *s)
 	for (unsigned i = 0; i < s->conf->listener_count; i++) {
 		struct span address = s->conf->listeners[i].address;
 		bool on_path = span_starts(address, SPAN("unix:"));
+		char why[128];
+		if (n > 1 && !on_path) {          /* sockets that share an address would also share it with another outrigger */
+			int alone = listen_open(address, false, why);
+			if (alone < 0)
+				return complain(address, why);
+			close(alone);
+		}
 		for (unsigned k = 0; k < n; k++) {
-			char why[128];
 			int *fd = &s->fds[i * n + k];
 			*fd = on_path && k ? dup(s->fds[i * n]) : listen_open(address, n > 1, why);
 			if (*fd < 0)
@@ -222,7 +228,7 @@ static int prepare(struct server *s)
 	for (unsigned i = 0; i < s->thread_count; i++)
 		if (!data_thread_init(&s->threads[i], s, i))
 			return EXIT_INTERNAL;
-	if (!(s->admin = admin_new(s, why)))
+	if (!span_eq(c->admin.listen, SPAN("off")) && !(s->admin = admin_new(s, why)))
 		return complain(c->admin.listen, why);
 	s->resolver = resolver_new(&s->control.uv);
 	s->fetcher = fetcher_new(&s->control.uv);

@@ -150,8 +150,9 @@ void exchange_client_fault(struct exchange *ex, enum reason why, const char *det
 
 void exchange_upstream_informational(struct exchange *ex, const struct reply *r)
 {
-	if (!ex->committed && ex->request.minor >= 1)
-		ex->client_ops->send_informational(ex->client, ex, r);
+	struct reply clean = *r;
+	if (!ex->committed && ex->request.minor >= 1 && forward_reply(&clean, &ex->trace, NULL, NULL, 0, &ex->arena))
+		ex->client_ops->send_informational(ex->client, ex, &clean);
 }
 
 void exchange_upstream_head(struct exchange *ex)

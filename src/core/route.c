@@ -21,7 +21,7 @@ static bool is_wanted(const struct policy_type *type, const struct conf_route *r
 {
 	if (type->wanted)
 		return type->wanted(r, settings, present);
-	return type->block == NULL || present;
+	return !type->block || !type->block->optional || present;
 }
 
 static bool open_chain(struct route *r, const struct router_parts *parts)

@@ -13,6 +13,10 @@ static bool take_head(struct back *b)
 	int status = ex->reply.status;
 
 	b->in_head = false;
+	if (status == 101 && !span_eq_nocase(fields_value(&ex->reply.fields, FIELD_UPGRADE), ex->request.upgrade)) {
+		back_fail(b, REASON_upgrade_failed);      /* that it was asked for at all, and named once, the reader has seen to */
+		return false;
+	}
 	if (status >= 200 || status == 101) {
 		b->head_read = true;
 		b->keep = ex->reply.keep_alive;

@@ -87,7 +87,7 @@ static void remove_dead_socket(const struct place *p)
 int listen_open(struct span address, bool reuseport, char why[128])
 {
 	struct place p = { .len = 0 };
-	int one = 1, zero = 0;
+	int one = 1, only_v6 = !span_starts(address, SPAN(":")) && !span_starts(address, SPAN("*"));
 	bool on_path = span_starts(address, SPAN("unix:"));
 
 	if (!(on_path ? unix_place(span_from(address, 5), &p) : inet_place(address, &p))) {
@@ -107,7 +107,7 @@ int listen_open(struct span address, bool reuseport, char why[128])
 			setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));      /* inherited by what is accepted */
 		if (p.at.ss_family == AF_INET6)
-			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
+			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_v6, sizeof(only_v6));    /* [::] may stand beside 0.0.0.0 */
 	}
 	if (bind(fd, (struct sockaddr *)&p.at, p.len) != 0 || listen(fd, BACKLOG) != 0) {
 		snprintf(why, 128, "%s", errno == EADDRINUSE ? "the address is in use by another process" : strerror(errno));

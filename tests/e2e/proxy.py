@@ -91,12 +91,12 @@ class Outrigger:
                 return False
             assert code is None, f"exit {code}:\n{self.text}\n{self.err}"
             try:
-                if self.probe("/readyz").status == 200:
+                if self.probe("/startupz").status == 200:
                     return True
             except OSError:
                 pass
             time.sleep(0.01)
-        raise AssertionError(f"not ready after {PATIENCE} s:\n{self.err}")
+        raise AssertionError(f"not started after {PATIENCE} s:\n{self.err}")
 
     # ── talking to it ──
 

@@ -1,0 +1,286 @@
+"""test_streams.py - upgrades and server-sent events (behaviour §14, §6): bytes both ways, half-closes, idle timeouts, refusals."""
+import hashlib
+import threading
+import time
+
+import pytest
+
+from client import request
+from upstream import head, raw, reply, tunnel
+from wire import Closed
+
+ASK = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+
+
+@pytest.fixture(scope="module")
+def up(shared_rig):
+    return shared_rig.upstream()
+
+
+@pytest.fixture(scope="module")
+def proxy(shared_rig, up):
+    return shared_rig.before(up, route={"timeout": "600ms", "idle_timeout": "400ms"})
+
+
+@pytest.fixture(autouse=True)
+def fresh(up):
+    up.forget()
+    up.default = tunnel()
+
+
+def switch(c, *more):
+    c.send(request("GET", "/ws", *ASK, *more))
+    r = c.reply_head()
+    assert r.status == 101 and r.fields.get("upgrade") == "websocket" and r.fields.get("connection").lower() == "upgrade"
+    assert "content-length" not in r.fields and "transfer-encoding" not in r.fields
+    return r
+
+
+# ── upgrades ──
+
+def test_what_the_upstream_sees(proxy, up):
+    with proxy.client() as c:
+        switch(c)
+        f = up.last.fields
+        assert f.get("upgrade") == "websocket" and "upgrade" in f.get("connection").lower() and f.get("sec-websocket-key")
+
+
+def test_lives_longer_than_the_timeout(proxy):
+    with proxy.client() as c:
+        switch(c)
+        for i in range(10):
+            c.send(b"m%d" % i)
+            assert c.exactly(2) == b"M%d" % i
+            time.sleep(0.08)
+
+
+def test_idle_timeout_cuts(proxy, up):
+    with proxy.client() as c:
+        switch(c, "X-Request-ID: idle")
+        began = time.monotonic()
+        try:
+            assert c.rest() in (b"", b"BYE")
+        except ConnectionResetError:
+            pass
+        assert 0.3 < time.monotonic() - began < 3
+    end = time.monotonic() + 3
+    while up.alive and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not up.alive
+
+
+def test_bytes_one_way_keep_it_alive(proxy, up):
+    """Silence in one direction is fine while the other one speaks."""
+    def ticker(call, q):
+        call.send(head(101, "Upgrade: websocket", "Connection: upgrade"))
+        for _ in range(8):
+            time.sleep(0.1)
+            call.send(b".")
+        call.close()
+    up.default = ticker
+    with proxy.client() as c:
+        switch(c)
+        assert c.rest() == b"." * 8
+
+
+def test_client_ends_first(proxy):
+    with proxy.client() as c:
+        switch(c)
+        c.send(b"last words")
+        c.end()
+        assert c.rest() == b"LAST WORDSBYE"
+
+
+def test_upstream_ends_first(proxy, up):
+    """The upstream has said all; what the client still sends arrives all the same."""
+    got = []
+
+    def leaves(call, q):
+        call.send(head(101, "Upgrade: websocket", "Connection: upgrade") + b"bye")
+        call.sock.shutdown(1)
+        got.append(call.rest())
+        call.close()
+    up.default = leaves
+    with proxy.client() as c:
+        switch(c)
+        assert c.rest() == b"bye"
+        c.send(b"still here")
+        c.end()
+        end = time.monotonic() + 3
+        while not got and time.monotonic() < end:
+            time.sleep(0.01)
+    assert got == [b"still here"]
+
+
+def test_megabytes_both_ways(proxy, up):
+    data = bytes(range(256)) * 4096 * 8
+
+    def both(call, q):
+        call.send(head(101, "Upgrade: websocket", "Connection: upgrade"))
+        sender = threading.Thread(target=call.send, args=(data,))
+        sender.start()
+        got = call.exactly(len(data))
+        sender.join()
+        call.send(hashlib.sha256(got).digest())
+        call.close()
+    up.default = both
+    with proxy.client() as c:
+        switch(c)
+        sender = threading.Thread(target=c.send, args=(data,))
+        sender.start()
+        assert c.exactly(len(data)) == data
+        assert c.exactly(32) == hashlib.sha256(data).digest()
+        sender.join()
+
+
+def test_client_resets(proxy, up):
+    c = proxy.client()
+    switch(c)
+    c.reset()
+    end = time.monotonic() + 3
+    while up.alive and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not up.alive
+
+
+def test_upstream_resets(proxy, up):
+    up.default = lambda call, q: (call.send(head(101, "Upgrade: websocket", "Connection: upgrade") + b"x"), time.sleep(0.05), call.reset())
+    with proxy.client() as c:
+        switch(c)
+        try:
+            assert c.rest() in (b"", b"x")
+        except ConnectionResetError:
+            pass
+
+
+def test_slow_reader_of_a_tunnel_stops_the_sender(rig):
+    sent = [0]
+
+    def flood(call, q):
+        call.sock.settimeout(10)
+        call.send(head(101, "Upgrade: websocket", "Connection: upgrade"))
+        for _ in range(4000):
+            call.send(b"x" * 65536)
+            sent[0] += 65536
+    up = rig.upstream(flood)
+    proxy = rig.before(up)
+    before = proxy.rss()
+    with proxy.client(receive_buffer=4096) as c:
+        switch(c)
+        last = -1
+        while sent[0] != last:
+            last = sent[0]
+            time.sleep(0.3)
+        assert sent[0] < 64 << 20 and proxy.rss() - before < 24 << 20
+
+
+def test_refused_upgrade(proxy, up):
+    """An ordinary answer instead of a 101: the connection goes on as before."""
+    up.default = reply(b"no", 426, "Upgrade: other")
+    with proxy.client() as c:
+        c.send(request("GET", "/ws", *ASK))
+        r = c.read()
+        assert r.status == 426 and r.body == b"no"
+        up.default = reply()
+        assert c.ask().body == b"hello"
+
+
+@pytest.mark.parametrize("version,method,fields,more", [
+    ("1.1", "POST", ASK, {"body": b"x"}), ("1.0", "GET", ASK, {}), ("1.1", "GET", ["Upgrade: websocket"], {}),
+    ("1.1", "GET", ["Upgrade: h2c", "Connection: Upgrade"], {}), ("1.1", "GET", ["Connection: Upgrade"], {}),
+    ("1.1", "GET", ["Upgrade: websocket, h2c", "Connection: Upgrade"], {})])
+def test_what_is_no_upgrade_is_a_plain_request(proxy, up, version, method, fields, more):
+    up.default = reply()
+    assert proxy.ask(method, "/ws", *fields, version=version, **more).body == b"hello"
+    assert "upgrade" not in up.last.fields and "upgrade" not in up.last.fields.get("connection", "").lower()
+
+
+@pytest.mark.parametrize("answer", [["Upgrade: h2c", "Connection: upgrade"], ["Connection: upgrade"], ["Upgrade: websocket"],
+                                    ["Upgrade: websocket", "Upgrade: websocket", "Connection: upgrade"]])
+def test_wrong_101(proxy, up, answer):
+    up.default = raw(head(101, *answer) + b"evil")
+    with proxy.client() as c:
+        c.send(request("GET", "/ws", *ASK))
+        r = c.read()
+        assert r.status == 502 and r.json()["reason"] == "upgrade_failed"
+
+
+def test_101_nobody_asked_for(proxy, up):
+    up.default = tunnel()
+    with proxy.client() as c:
+        r = c.ask()
+        assert r.status == 502 and r.json()["reason"] == "upgrade_failed"
+        up.default = reply()
+        assert c.ask().body == b"hello"
+
+
+def test_tunnels_are_cut_at_the_end_of_a_drain(rig):
+    import signal
+    up = rig.upstream(tunnel())
+    proxy = rig.before(up, shutdown={"timeout": "400ms"})
+    with proxy.client() as c:
+        switch(c)
+        proxy.signal(signal.SIGTERM)
+        time.sleep(0.1)
+        c.send(b"still")
+        assert c.exactly(5) == b"STILL"
+        assert proxy.wait() == 0
+
+
+# ── server-sent events, long downloads ──
+
+def test_events_are_flushed_at_once(proxy, up):
+    gates = [threading.Event() for _ in range(3)]
+
+    def events(call, q):
+        call.send(head(200, "Content-Type: text/event-stream", "Transfer-Encoding: chunked"))
+        for i, gate in enumerate(gates):
+            call.send(b"9\r\ndata: %d\n\n\r\n" % i)
+            gate.wait(5)
+        call.send(b"0\r\n\r\n")
+    up.default = events
+    with proxy.client() as c:
+        c.send(request("GET", "/", "Accept: text/event-stream"))
+        r = c.reply_head()
+        assert r.fields.get("content-type") == "text/event-stream" and r.fields.get("transfer-encoding") == "chunked"
+        for i, gate in enumerate(gates):
+            while b"data: %d" % i not in c.ahead:
+                c.more()
+            gate.set()
+        while b"0\r\n\r\n" not in c.ahead:
+            c.more()
+
+
+def test_a_head_without_body_yet_is_flushed(proxy, up):
+    gate = threading.Event()
+    up.default = lambda call, q: (call.send(head(200, "Content-Length: 2")), gate.wait(5), call.send(b"ok"))
+    with proxy.client() as c:
+        c.send(request())
+        assert c.reply_head().status == 200
+        gate.set()
+        assert c.exactly(2) == b"ok"
+
+
+def test_a_stream_outlives_the_timeout(proxy, up):
+    """timeout ends with the head; idle_timeout rules from there on."""
+    def slowly(call, q):
+        call.send(head(200, "Content-Length: 10"))
+        for _ in range(10):
+            time.sleep(0.1)
+            call.send(b"x")
+    up.default = slowly
+    assert proxy.ask().body == b"x" * 10
+
+
+def test_a_silent_stream_is_cut(proxy, up):
+    up.default = lambda call, q: (call.send(head(200, "Content-Length: 10") + b"abc"), call.rest())
+    with proxy.client() as c:
+        c.send(request("GET", "/", "X-Request-ID: silent-stream"))
+        c.reply_head()
+        began = time.monotonic()
+        try:
+            assert c.rest() == b"abc"
+        except (Closed, ConnectionResetError):
+            pass
+        assert 0.3 < time.monotonic() - began < 3
+    assert proxy.access_log(1, request_id="silent-stream")[0]["reason"] == "upstream_timeout"
