@@ -13,5 +13,8 @@ void front_h1_drain(struct doorstep *, uint64_t spread_us);
 void front_h1_close_all(struct doorstep *);
 /* Instead of an answer: this client's connection is reset, as if nobody were there. Not from inside upstream_ops. */
 void front_h1_reset(struct exchange *);
+/* The same in the midst of an answer: its first bytes go out, no more. front_h1_reset() has to follow, in a later turn: the peer of a reset at
+ * the very beginning may take it for the close of an idle connection (and ask again, as outrigger does). */
+void front_h1_falter(struct exchange *);
 
 #endif

@@ -1,6 +1,8 @@
 /* demo_page.c - the demo's front page: what there is to try. */
 #include "demo.h"
 
+enum { PLACES_MAX = 32 };                 /* in the text, where the address stands */
+
 static const char page_text[] =
 	"outrigger demo: an app with faults to play with, and a proxy in front of it.\n"
 	"\n"
@@ -43,6 +45,27 @@ static const char page_html[] =
 	"ws.onopen=()=>setInterval(()=>ws.send('echo '+ ++n),1000);ws.onmessage=e=>say('ws',e.data);ws.onclose=()=>say('ws','closed');"
 	"</script></html>\n";
 
+/* The page tells to try the address that it was asked at. The reader of requests has seen to it that an authority is one. */
+static struct span page_for(struct exchange *ex)
+{
+	struct span here = SPAN("localhost:8080"), there = ex->request.authority, rest = span_of(page_text);
+	size_t size = rest.len + PLACES_MAX * there.len;
+	char *memory = there.len ? arena_text(&ex->arena, size) : NULL;
+	const char *found;
+	struct text t;
+
+	if (!memory)
+		return rest;
+	text_over(&t, memory, size);
+	while ((found = memmem(rest.at, rest.len, here.at, here.len))) {
+		text_add(&t, span_between(rest.at, found));
+		text_add(&t, there);
+		rest = span_between(found + here.len, span_end(rest));
+	}
+	text_add(&t, rest);
+	return t.cut ? span_of(page_text) : text_span(&t);
+}
+
 void *demo_page(struct demo *demo, struct exchange *ex)
 {
 	struct span accept = fields_value(&ex->request.fields, FIELD_ACCEPT), one;
@@ -55,6 +78,6 @@ void *demo_page(struct demo *demo, struct exchange *ex)
 	if (html)
 		service_answer(ex, 200, SPAN("text/html; charset=utf-8"), span_of(page_html), vary);
 	else
-		service_answer(ex, 200, SPAN("text/plain; charset=utf-8"), span_of(page_text), vary);
+		service_answer(ex, 200, SPAN("text/plain; charset=utf-8"), page_for(ex), vary);
 	return NULL;
 }

@@ -3,7 +3,7 @@
 
 #include "edge/front_h1.h"
 
-enum { SLOW_PRESET_MS = 1000, SLOW_MAX_MS = 3600 * 1000 };
+enum { SLOW_PRESET_MS = 1000, SLOW_MAX_MS = 3600 * 1000, FALTER_US = 1000 };
 #define DOWN_PRESET_US ((uint64_t)5000000)
 #define DOWN_MAX_US    ((uint64_t)3600 * 1000000)
 #define FAIL_PRESET    0.3
@@ -96,6 +96,20 @@ static void *die(struct demo *demo, struct exchange *ex)
 	return later(demo, ex, &kind, 0);
 }
 
+static void falter_now(struct timer *t)
+{
+	struct exchange *ex = container_of(t, struct demo_call, timer)->ex;
+	worker_arm(ex->worker, t, FALTER_US, reset_now);
+	front_h1_falter(ex);
+}
+
+/* In the midst of the answer: a proxy cannot take it for a kept connection that was closed just now, which it repairs without a retry. */
+static void *die_answering(struct demo *demo, struct exchange *ex)
+{
+	static const struct demo_kind kind = { .fire = falter_now };
+	return later(demo, ex, &kind, 0);
+}
+
 static void slept(struct timer *t) { demo_say(container_of(t, struct demo_call, timer)->ex, 200, "slept well\n"); }
 
 static void *slow(struct demo *demo, struct exchange *ex)
@@ -119,7 +133,7 @@ static void *flaky(struct demo *demo, struct exchange *ex)
 	}
 	double drawn = rand_unit(&ex->worker->rand);
 	if (drawn < fail / 2)
-		return die(demo, ex);
+		return die_answering(demo, ex);
 	if (drawn < fail)
 		demo_say(ex, 503, "out of luck\n");
 	else

@@ -145,3 +145,11 @@ void front_h1_reset(struct exchange *ex)
 	must(ex->client_ops == &front_ops);
 	front_close(ex->client, true);
 }
+
+void front_h1_falter(struct exchange *ex)
+{
+	struct front *f = ex->client;
+	must(ex->client_ops == &front_ops && !ex->committed);
+	if (!stream_send(&f->stream, slice_of(SPAN("HTTP/1.1 "))))
+		front_doom(f);
+}

@@ -41,7 +41,7 @@ void simple_open(struct world *w, const struct simple *simple)
 		write_lines(&out, simple->route, "    ");
 	}
 	must(!out.cut);
-	must(world_open(w, &(struct world_plan){ .config = text_span(&out), .witnesses = true }));
+	must(world_open(w, &(struct world_plan){ .config = text_span(&out), .witnesses = true, .outside = simple->outside, .inside = simple->inside }));
 }
 
 void simple_finish(struct world *w)

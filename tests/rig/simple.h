@@ -9,6 +9,7 @@ struct simple {
 	const char *endpoints;                        /* "app-1:80 app-2:80"; NULL: app-1:80                */
 	const char *routes;                           /* instead of the route: a whole `routes:` list       */
 	const char *service;                          /* more keys of the upstream                          */
+	const struct policy_type *outside, *inside;   /* doors of the test's own: see world_plan            */
 };
 
 /* With witnesses. A configuration that is refused aborts. */

@@ -61,6 +61,10 @@ static void lay_out_types(struct world *w)
 		inside |= real[i]->per_try;
 		if (w->plan.witnesses)
 			w->types[w->type_count++] = inside ? &witness_inside : &witness_outside;
+		if (w->plan.outside && real[i] == &retry_policy)
+			w->types[w->type_count++] = w->plan.outside;
+		if (w->plan.inside && real[i] == &balance_policy)
+			w->types[w->type_count++] = w->plan.inside;
 		if (w->plan.turner && real[i] == &balance_policy)
 			w->types[w->type_count++] = &turner_policy;
 		w->types[w->type_count++] = real[i];

@@ -31,6 +31,7 @@ struct world_plan {
 	unsigned turner;                      /* a door that turns away every n-th; 0: none                  */
 	uint64_t store_us;                    /* how long the store takes; 0: it answers within the question */
 	unsigned drain_every;                 /* steps per turn; 0: 1                                       */
+	const struct policy_type *outside, *inside;   /* a door of the test's own before retry, and one before balance; NULL: none */
 };
 
 struct asked { struct event event; struct store_call *call; struct world *world; enum store_result result; bool busy; };
