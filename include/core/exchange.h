@@ -90,6 +90,7 @@ struct exchange {
 	enum reason         reason;           /* of the answer, when we made or changed it */
 	enum reason         failure;          /* of the last try, when reply.status is 0 (and it was no refusal) */
 	enum reason         cut_by;           /* valid in settle(END_CUT)                */
+	enum reason         would_refuse;     /* the first refusal that a dry_run let pass */
 	enum served_by      served_by;
 	unsigned            attempt;          /* 1 for the first try; 0: none yet        */
 	struct attempt     *tried; unsigned tried_count;      /* tries that did not make it, at most ATTEMPTS_MAX */

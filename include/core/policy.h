@@ -83,6 +83,8 @@ void exchange_answer(struct exchange *, enum answer);
 /* Puts a refusal in place, before TURN; in judge it replaces the reply and drops the call. retry_after_s 0: none.
  * `detail` (may be NULL) is one plain sentence for the body; it is copied. */
 void exchange_refuse(struct exchange *, enum reason, unsigned retry_after_s, const char *detail);
+/* In admit, for a policy with a `dry_run`: refuses and says TURN; or only counts and logs that it would have (would_refuse), and says PASS. */
+enum answer exchange_turn_away(struct exchange *, bool dry_run, enum reason, unsigned retry_after_s, const char *detail);
 /* The same for an answer that is not an error (fallback, respond). The spans must outlive the exchange. status 0: keep. */
 void exchange_serve(struct exchange *, enum served_by, int status, struct span content_type, struct span body);
 /* In judge, before a LATER that will end in AGAIN: this try is thrown away now. Its call is dropped and the doors further in are settled

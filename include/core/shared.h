@@ -1,20 +1,58 @@
 /* shared.h - process-wide cores of policies: what makes `limit: 200` mean 200 in the process, not per worker.
  *
- * A core is a counted, named piece of memory. The first policy that asks for a name creates it; policies of other workers,
- * and of later configurations, get the same one as long as somebody holds it. What is inside protects itself (atomics, or a short lock).
+ * A core is a counted piece of memory of one kind, with the name of the upstream or route that it belongs to. The first policy that asks
+ * for it creates it; policies of other workers, and of later configurations, get the same one as long as somebody holds it. What
+ * is inside protects itself (atomics, or a short lock never held across a callback).
+ *
+ * A kind also says how its cores are seen: as metrics, as JSON, as words. So all that there is to see of a policy comes from the policy's file.
  */
 #ifndef CORE_SHARED_H
 #define CORE_SHARED_H
 
+#include "base/hist.h"
+#include "base/json.h"
 #include "base/span.h"
+#include "base/text.h"
+
+struct label { const char *name; struct span value; };
+
+/* What a series' `read` calls, once per sample. The labels go behind the core's own: { "state", SPAN("open") }. */
+struct samples {
+	void (*real)(struct samples *, const struct label *, unsigned count, double value);
+	void (*hist)(struct samples *, const struct label *, unsigned count, const struct hist *);
+};
+
+/* One metric of a kind: outrigger_circuit_breaker_state. All samples that can ever be are given from the start, at zero. */
+struct core_series {
+	const char *name, *type, *help;       /* type: "counter", "gauge", "histogram" */
+	void (*read)(void *core, uint64_t now_us, struct samples *);
+};
+
+struct core_kind {
+	const char *name;                     /* "circuit_breaker": its key in /status.json                       */
+	const char *label;                    /* "upstream" or "route": what the core's name names                */
+	size_t      size;
+	/* Once per core, under the table's lock, on zeroed memory. false: out of memory; nothing is left behind. */
+	bool      (*init)(void *core, const void *with);
+	/* Taken again, maybe with other parameters (a reload): the newest `with` holds. NULL: there are none. Under the table's lock. */
+	void      (*adapt)(void *core, const void *with);
+	void      (*fini)(void *core);        /* the last holder gave it back; may be NULL */
+	/* How it is seen; from the control thread at any time. Each may be NULL. */
+	const struct core_series *series;     /* ends with a name of NULL                                         */
+	void      (*state)(void *core, uint64_t now_us, struct json *);      /* members of an object that is open */
+	void      (*summary)(void *core, uint64_t now_us, struct text *);    /* a few words: "open, next try in 3 s" */
+};
 
 struct shared;
 struct shared *shared_new(void);
 void  shared_free(struct shared *);                                /* all cores must have been given back */
-/* name: "retry_budget/orders". `init` runs once per core, under the table's lock, on zeroed memory of `size` bytes; `fini` (may
- * be NULL) when the last holder gives it back. NULL: out of memory. */
-void *shared_take(struct shared *, struct span name, size_t size, void (*init)(void *core, const void *with), const void *with,
-	void (*fini)(void *core));
+/* `with`: the parameters, as this kind knows them. NULL: out of memory. */
+void *shared_take(struct shared *, const struct core_kind *, struct span name, const void *with);
 void  shared_give(struct shared *, void *core);
+/* Visits the cores of one kind (NULL: of all), by name, under the table's lock: do not take or give in there. */
+typedef void shared_visit(void *self, const struct core_kind *, struct span name, void *core);
+void  shared_each(struct shared *, const struct core_kind *, shared_visit *, void *self);
+/* The one core of that kind and name, for a moment; false: there is none. */
+bool  shared_with(struct shared *, const char *kind, struct span name, shared_visit *, void *self);
 
 #endif

@@ -13,6 +13,10 @@
 #include "base/timer.h"
 
 struct exchange;
+struct worker;
+
+/* Something to do on another worker's thread. Owned by the sender until `run` is called there; run may free it. */
+struct message { struct message *next; void (*run)(struct message *); };
 
 struct worker {
 	unsigned          index;
@@ -28,6 +32,7 @@ struct worker {
 	unsigned          live_count;         /* stored relaxed: other threads may look   */
 	unsigned          ready_count;
 	bool              draining;           /* answers say Connection: close                             */
+	void            (*post)(struct worker *, struct message *);        /* set by the owner of the loop: see worker_post */
 	/* Called once for each exchange when it is over, all policies settled, before its memory goes: metrics, access log. */
 	void            (*on_over)(struct worker *, const struct exchange *);
 	void             *observer;           /* theirs */
@@ -41,6 +46,8 @@ static inline void worker_count_live(struct worker *w, int change)
 	__atomic_store_n(&w->live_count, w->live_count + (unsigned)change, __ATOMIC_RELAXED);
 }
 
+/* From any thread, also this worker's own; it runs in a later turn. The worker must be known to be alive: see shared.h for who holds whom. */
+static inline void worker_post(struct worker *w, struct message *m) { w->post(w, m); }
 static inline void worker_arm(struct worker *w, struct timer *t, uint64_t in_us, void (*fire)(struct timer *))
 {
 	timer_arm(&w->timers, t, w->now_us + in_us, fire);

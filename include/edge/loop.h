@@ -22,9 +22,6 @@ struct watch { int fd; void (*ready)(struct watch *, uint32_t events); };
 /* Work for a later point of the turn; on at most one list. */
 struct chore { struct link link; void (*run)(struct chore *); };
 
-/* A message from another thread. Owned by the sender until `run` is called on the loop's thread; run may free it. */
-struct message { struct message *next; void (*run)(struct message *); };
-
 struct loop {
 	struct worker   worker;
 	uv_loop_t       uv;
@@ -50,7 +47,7 @@ void loop_bury(struct loop *);            /* frees what was closed; for tearing 
 void loop_stop(struct loop *);            /* own thread only; others send a message */
 bool loop_watch(struct loop *, struct watch *, int fd, uint32_t events);
 void loop_unwatch(struct loop *, struct watch *);
-void loop_post(struct loop *, struct message *);          /* any thread */
+void loop_post(struct loop *, struct message *);          /* any thread; worker_post() comes here */
 static inline void chore_init(struct chore *c, void (*run)(struct chore *)) { link_init(&c->link); c->run = run; }
 static inline void chore_add(struct list *list, struct chore *c)
 {

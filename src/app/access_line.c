@@ -163,6 +163,11 @@ static void json_answer(struct pen *pen, const struct exchange *ex, const struct
 		put_word(pen, reason_name(ex->reason));
 		PUT(pen, "\"");
 	}
+	if (ex->would_refuse != REASON_NONE) {
+		PUT(pen, ",\"would_refuse\":\"");
+		put_word(pen, reason_name(ex->would_refuse));
+		PUT(pen, "\"");
+	}
 	PUT(pen, ",\"served_by\":\"");
 	put_word(pen, served_by_name(ex->served_by));
 	PUT(pen, "\",\"attempts\":");

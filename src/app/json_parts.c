@@ -9,6 +9,25 @@
 #include "app/health.h"
 #include "totals.h"
 
+/* ── what policies tell of themselves ── */
+
+struct seen { struct json *j; const char *label; struct span name; };
+
+static void put_core(void *self, const struct core_kind *kind, struct span name, void *core)
+{
+	const struct seen *seen = self;
+	if (!kind->state || strcmp(kind->label, seen->label) != 0 || !span_eq(name, seen->name))
+		return;
+	json_open(seen->j, kind->name, '{');
+	kind->state(core, clock_now_us(), seen->j);
+	json_close(seen->j, '}');
+}
+
+static void put_policies(const struct server *s, const char *label, struct span name, struct json *j)
+{
+	shared_each(s->shared, NULL, put_core, &(struct seen){ j, label, name });
+}
+
 /* ── routes ── */
 
 static void put_counters(const struct server *s, unsigned route, struct json *j)
@@ -64,6 +83,7 @@ void json_routes(const struct server *s, struct json *j, const char *key)
 		}
 		put_counters(s, i, j);
 		put_reasons(s, i, j);
+		put_policies(s, "route", route_name(s, i), j);
 		json_close(j, '}');
 	}
 	json_close(j, ']');
@@ -159,6 +179,7 @@ void json_upstreams(const struct server *s, struct json *j, const char *key)
 		json_span(j, "name", s->conf->upstreams[i].name);
 		json_bool(j, "required", s->conf->upstreams[i].required);
 		put_upstream_counters(s, i, j);
+		put_policies(s, "upstream", s->conf->upstreams[i].name, j);
 		json_open(j, "endpoints", '[');
 		for (unsigned k = 0; k < set->count; k++)
 			put_endpoint(set->at[k], j);

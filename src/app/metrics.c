@@ -80,4 +80,5 @@ void metrics_print(struct metrics *m, struct text *out)
 	metrics_of_listeners(m->server, out);
 	metrics_of_routes(m->server, out);
 	metrics_of_upstreams(m->server, out);
+	metrics_of_policies(m->server, out);
 }

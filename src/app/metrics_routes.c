@@ -82,6 +82,23 @@ static void print_reasons(const struct server *s, struct text *out)
 		}
 }
 
+/* What a policy with a dry_run can say. */
+static const enum reason refusals[] = {
+	REASON_unauthorized, REASON_forbidden, REASON_rate_limited, REASON_overloaded, REASON_idempotency_conflict, REASON_idempotency_mismatch,
+	REASON_idempotency_missing, REASON_coalesce_full, REASON_circuit_open, REASON_concurrency_limited, REASON_queue_timeout, REASON_deadline_unreachable,
+};
+
+static void print_dry_runs(const struct server *s, struct text *out)
+{
+	prom_family(out, "outrigger_dry_run_refusals_total", "counter", "Requests that a policy under dry_run would have refused, and why.");
+	for (unsigned i = 0; i < s->conf->route_count; i++)
+		for (unsigned r = 0; r < sizeof(refusals) / sizeof(*refusals); r++) {
+			const struct label labels[] = { route_label(s, i), { "reason", span_of(reason_name(refusals[r])) } };
+			prom_u64(out, "outrigger_dry_run_refusals_total", labels, 2,
+				route_total(s, i, offsetof(struct route_stats, would_refuse) + refusals[r] * sizeof(uint64_t)));
+		}
+}
+
 /* Only routes that have an upstream retry. */
 static void print_retries(const struct server *s, struct text *out)
 {
@@ -129,6 +146,7 @@ void metrics_of_routes(const struct server *s, struct text *out)
 	print_counter(s, out, "outrigger_http_request_body_bytes_total", "Bytes of request bodies.", offsetof(struct route_stats, request_bytes));
 	print_counter(s, out, "outrigger_http_response_body_bytes_total", "Bytes of reply bodies.", offsetof(struct route_stats, reply_bytes));
 	print_reasons(s, out);
+	print_dry_runs(s, out);
 	print_retries(s, out);
 	print_timeouts(s, out);
 	print_counter(s, out, "outrigger_fallbacks_total", "Answers that were the route's fallback.", offsetof(struct route_stats, fallbacks));

@@ -4,8 +4,7 @@
 
 #include "base/hist.h"
 #include "base/text.h"
-
-struct label { const char *name; struct span value; };
+#include "core/shared.h"
 
 /* All of a family's lines must follow its head. */
 void prom_family(struct text *, const char *name, const char *type, const char *help);

@@ -101,6 +101,29 @@ static void put_head(const struct server *s, struct text *out)
 	}
 }
 
+struct summaries { struct text *out; const char *label; struct span name; };
+
+/*     circuit breaker  open, next try in 3 s */
+static void put_summary(void *self, const struct core_kind *kind, struct span name, void *core)
+{
+	const struct summaries *to = self;
+	struct span word = span_of(kind->name);
+	if (!kind->summary || strcmp(kind->label, to->label) != 0 || !span_eq(name, to->name))
+		return;
+	text_add(to->out, SPAN("  "));
+	for (size_t i = 0; i < word.len; i++)
+		text_char(to->out, word.at[i] == '_' ? ' ' : word.at[i]);
+	put_blanks(to->out, word.len < NAME_COLUMNS - 2 ? NAME_COLUMNS - 2 - word.len : 1);
+	text_char(to->out, ' ');
+	kind->summary(core, clock_now_us(), to->out);
+	text_char(to->out, '\n');
+}
+
+static void put_summaries(const struct server *s, const char *label, struct span name, struct text *out)
+{
+	shared_each(s->shared, NULL, put_summary, &(struct summaries){ out, label, name });
+}
+
 static void put_route(const struct server *s, unsigned i, struct text *out)
 {
 	struct route_summary sum;
@@ -116,6 +139,7 @@ static void put_route(const struct server *s, unsigned i, struct text *out)
 	put_count(out, sum.retries, 8);
 	put_count(out, sum.in_flight, 6);
 	text_char(out, '\n');
+	put_summaries(s, "route", route_name(s, i), out);
 }
 
 static void put_endpoint(struct endpoint *e, struct text *out)
@@ -145,6 +169,7 @@ static void put_upstream(const struct server *s, unsigned i, struct text *out)
 	upstream_summary(s->upstreams[i], clock_now_us(), &sum);
 	put_name(out, s->conf->upstreams[i].name, NAME_COLUMNS);
 	text_f(out, " %u of %u healthy%s\n", sum.usable, sum.endpoints, s->conf->upstreams[i].required ? ", required" : "");
+	put_summaries(s, "upstream", s->conf->upstreams[i].name, out);
 	for (unsigned k = 0; k < set->count; k++)
 		put_endpoint(set->at[k], out);
 	endpoint_set_unref(set);

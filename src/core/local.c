@@ -40,6 +40,18 @@ void exchange_refuse(struct exchange *ex, enum reason why, unsigned retry_after_
 	local_refuse(ex, why, retry_after_s, detail);
 }
 
+enum answer exchange_turn_away(struct exchange *ex, bool dry_run, enum reason why, unsigned retry_after_s, const char *detail)
+{
+	if (!dry_run) {
+		exchange_refuse(ex, why, retry_after_s, detail);
+		return TURN;
+	}
+	counter_add(&ex->route->stats->would_refuse[why], 1);
+	if (ex->would_refuse == REASON_NONE)
+		ex->would_refuse = why;
+	return PASS;
+}
+
 void exchange_serve(struct exchange *ex, enum served_by by, int status, struct span content_type, struct span body)
 {
 	enum reason why = ex->local ? ex->reason : ex->reply.status ? REASON_NONE : ex->failure;

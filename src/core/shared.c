@@ -1,4 +1,4 @@
-/* shared.c - the table of process-wide policy cores. One lock, held for a lookup and while init or fini runs. */
+/* shared.c - the table of process-wide policy cores. One lock, held for a lookup, while init, adapt or fini runs, and while somebody looks at all. */
 #include "core/shared.h"
 
 #include <pthread.h>
@@ -8,14 +8,16 @@
 #include "base/map.h"
 #include "base/must.h"
 
-enum { SHARED_MAX = 100000 };             /* cores: policies x upstreams or routes */
+enum { SHARED_MAX = 1000000, KEY_MAX = 1024 };    /* cores: policies x upstreams or routes */
 
-struct shared { pthread_mutex_t lock; struct map cores; };
+struct shared { pthread_mutex_t lock; struct map by_key; struct list all; };       /* all: as they were made */
 struct core {
 	struct map_entry entry;
-	unsigned refs;
-	void   (*fini)(void *);
-	char    *name;
+	struct link link;
+	unsigned    refs;
+	const struct core_kind *kind;
+	char       *key;                      /* "circuit_breaker/orders" */
+	struct span name;                     /* the part behind the slash */
 	_Alignas(max_align_t) unsigned char memory[];
 };
 
@@ -25,7 +27,8 @@ struct shared *shared_new(void)
 	if (!s)
 		return NULL;
 	pthread_mutex_init(&s->lock, NULL);
-	map_init(&s->cores, SHARED_MAX, 0);
+	map_init(&s->by_key, SHARED_MAX, 0);
+	list_init(&s->all);
 	return s;
 }
 
@@ -33,38 +36,73 @@ void shared_free(struct shared *s)
 {
 	if (!s)
 		return;
-	must(s->cores.count == 0);
-	map_fini(&s->cores);
+	must(list_empty(&s->all));
+	map_fini(&s->by_key);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }
 
-static struct core *core_new(struct shared *s, struct span name, size_t size)
+static struct span key_of(char memory[KEY_MAX], const char *kind, struct span name)
 {
-	struct core *c = calloc(1, sizeof(*c) + size);
-	if (!c)
-		return NULL;
-	c->name = malloc(name.len + 1);
-	if (c->name) {
-		memcpy(c->name, name.at, name.len);
-		c->name[name.len] = '\0';
-		if (map_add(&s->cores, &c->entry, (struct span){ c->name, name.len }))
-			return c;
-	}
-	free(c->name);
-	free(c);
-	return NULL;
+	struct text t;
+	text_over(&t, memory, KEY_MAX);
+	text_add(&t, span_of(kind));
+	text_char(&t, '/');
+	text_add(&t, name);
+	must(!t.cut);                     /* names come from the configuration, where they have a limit */
+	return text_span(&t);
 }
 
-void *shared_take(struct shared *s, struct span name, size_t size, void (*init)(void *, const void *), const void *with,
-	void (*fini)(void *))
+static struct core *find(struct shared *s, const char *kind, struct span name)
+{
+	char memory[KEY_MAX];
+	struct map_entry *found = map_find(&s->by_key, key_of(memory, kind, name));
+	return found ? container_of(found, struct core, entry) : NULL;
+}
+
+static void core_free(struct core *c)
+{
+	free(c->key);
+	free(c);
+}
+
+static struct core *core_new(struct shared *s, const struct core_kind *kind, struct span name, const void *with)
+{
+	char memory[KEY_MAX];
+	struct span key = key_of(memory, kind->name, name);
+	struct core *c = calloc(1, sizeof(*c) + kind->size);
+	if (!c || !(c->key = malloc(key.len))) {
+		free(c);
+		return NULL;
+	}
+	memcpy(c->key, key.at, key.len);
+	key.at = c->key;
+	c->name = span_from(key, strlen(kind->name) + 1);
+	c->kind = kind;
+	if (!map_add(&s->by_key, &c->entry, key)) {
+		core_free(c);
+		return NULL;
+	}
+	if (!kind->init(c->memory, with)) {
+		map_remove(&s->by_key, &c->entry);
+		core_free(c);
+		return NULL;
+	}
+	list_append(&s->all, &c->link);
+	return c;
+}
+
+void *shared_take(struct shared *s, const struct core_kind *kind, struct span name, const void *with)
 {
 	pthread_mutex_lock(&s->lock);
-	struct map_entry *found = map_find(&s->cores, name);
-	struct core *c = found ? container_of(found, struct core, entry) : core_new(s, name, size);
-	if (c && c->refs++ == 0) {
-		c->fini = fini;
-		init(c->memory, with);
+	struct core *c = find(s, kind->name, name);
+	if (!c)
+		c = core_new(s, kind, name, with);
+	else if (kind->adapt)
+		kind->adapt(c->memory, with);
+	if (c) {
+		must(c->kind == kind);
+		c->refs++;
 	}
 	pthread_mutex_unlock(&s->lock);
 	return c ? c->memory : NULL;
@@ -75,11 +113,32 @@ void shared_give(struct shared *s, void *memory)
 	struct core *c = container_of(memory, struct core, memory);
 	pthread_mutex_lock(&s->lock);
 	if (--c->refs == 0) {
-		map_remove(&s->cores, &c->entry);
-		if (c->fini)
-			c->fini(memory);
-		free(c->name);
-		free(c);
+		map_remove(&s->by_key, &c->entry);
+		link_remove(&c->link);
+		if (c->kind->fini)
+			c->kind->fini(memory);
+		core_free(c);
 	}
 	pthread_mutex_unlock(&s->lock);
+}
+
+void shared_each(struct shared *s, const struct core_kind *kind, shared_visit *visit, void *self)
+{
+	pthread_mutex_lock(&s->lock);
+	list_each(l, &s->all) {
+		struct core *c = container_of(l, struct core, link);
+		if (!kind || c->kind == kind)
+			visit(self, c->kind, c->name, c->memory);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+bool shared_with(struct shared *s, const char *kind, struct span name, shared_visit *visit, void *self)
+{
+	pthread_mutex_lock(&s->lock);
+	struct core *c = find(s, kind, name);
+	if (c)
+		visit(self, c->kind, c->name, c->memory);
+	pthread_mutex_unlock(&s->lock);
+	return c != NULL;
 }

@@ -60,6 +60,8 @@ void loop_post(struct loop *loop, struct message *m)
 	uv_async_send(&loop->bell);
 }
 
+static void post(struct worker *w, struct message *m) { loop_post(loop_of(w), m); }
+
 /* ── watches ── */
 
 static void uv_is_ready(struct watch *w, uint32_t events)
@@ -87,6 +89,7 @@ bool loop_init(struct loop *loop, unsigned index, uint64_t seed)
 {
 	memset(loop, 0, sizeof(*loop));
 	worker_init(&loop->worker, index, seed);
+	loop->worker.post = post;
 	list_init(&loop->again);
 	list_init(&loop->flush);
 	list_init(&loop->dead);

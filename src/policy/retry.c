@@ -91,11 +91,11 @@ static const struct conf_block retry_block = {
 };
 
 /* One per upstream and process. */
-struct retry_core { pthread_mutex_t lock; struct budget budget; };
+struct retry_core { pthread_mutex_t lock; struct budget budget; struct budget_conf conf; };    /* conf: of the route that came last, for the gauge */
 struct retry {
 	struct policy      base;
 	struct retry_conf  conf;
-	struct budget_conf budget;
+	struct budget_conf budget;            /* this route's; the requests and retries that it is held against are all of the upstream's */
 	struct shared     *shared;
 	struct retry_core *core;
 };
@@ -107,29 +107,53 @@ static bool retry_wanted(const struct conf_route *route, const void *settings, b
 	return route->upstream != NULL;           /* also when disabled: the keep-alive race is repaired all the same */
 }
 
-static void core_init(void *core, const void *with)
+static bool budget_core_init(void *core, const void *with)
 {
-	(void)with;
-	pthread_mutex_init(&((struct retry_core *)core)->lock, NULL);
+	struct retry_core *c = core;
+	c->conf = *(const struct budget_conf *)with;
+	return pthread_mutex_init(&c->lock, NULL) == 0;
 }
 
-static void core_fini(void *core) { pthread_mutex_destroy(&((struct retry_core *)core)->lock); }
+static void budget_core_fini(void *core) { pthread_mutex_destroy(&((struct retry_core *)core)->lock); }
+
+static void budget_core_adapt(void *core, const void *with)
+{
+	struct retry_core *c = core;
+	pthread_mutex_lock(&c->lock);
+	c->conf = *(const struct budget_conf *)with;
+	pthread_mutex_unlock(&c->lock);
+}
+
+static double available(struct retry_core *c, uint64_t now_us)
+{
+	pthread_mutex_lock(&c->lock);
+	double ratio = budget_available(&c->budget, &c->conf, now_us);
+	pthread_mutex_unlock(&c->lock);
+	return ratio;
+}
+
+static void read_available(void *core, uint64_t now_us, struct samples *out) { out->real(out, NULL, 0, available(core, now_us)); }
+static void budget_state(void *core, uint64_t now_us, struct json *j) { json_fixed(j, "available", available(core, now_us), 3); }
+
+static const struct core_series budget_series[] = {
+	{ "outrigger_retry_budget_available_ratio", "gauge", "What is left of the retry budget: 1 is all of it, 0 means that nothing is retried.", read_available },
+	{ NULL, NULL, NULL, NULL }
+};
+static const struct core_kind budget_kind = {
+	.name = "retry_budget", .label = "upstream", .size = sizeof(struct retry_core), .init = budget_core_init, .adapt = budget_core_adapt,
+	.fini = budget_core_fini, .series = budget_series, .state = budget_state,
+};
 
 static struct policy *retry_open(const void *settings, const struct policy_env *env)
 {
 	struct retry *r = calloc(1, sizeof(*r));
-	char name[300];
-	struct text t;
 	if (!r)
 		return NULL;
-	text_over(&t, name, sizeof(name));
-	text_add(&t, SPAN("retry_budget/"));
-	text_add(&t, env->upstream->name);
 	r->base.type = &retry_policy;
 	r->conf = *(const struct retry_conf *)settings;
-	r->budget = (struct budget_conf){ r->conf.budget, r->conf.min_per_second };
 	r->shared = env->shared;
-	r->core = shared_take(env->shared, text_span(&t), sizeof(*r->core), core_init, NULL, core_fini);
+	r->budget = (struct budget_conf){ r->conf.budget, r->conf.min_per_second };
+	r->core = shared_take(env->shared, &budget_kind, env->upstream->name, &r->budget);
 	if (r->core)
 		return &r->base;
 	free(r);

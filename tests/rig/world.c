@@ -99,6 +99,28 @@ static void count_over(struct worker *worker, const struct exchange *ex)
 	w->over++;
 }
 
+static void post(struct worker *worker, struct message *m)
+{
+	struct world *w = container_of(worker, struct world, worker);
+	m->next = NULL;
+	*w->inbox_end = m;
+	w->inbox_end = &m->next;
+}
+
+static bool read_inbox(struct world *w)
+{
+	struct message *m = w->inbox;
+	bool any = m != NULL;
+	w->inbox = NULL;
+	w->inbox_end = &w->inbox;
+	while (m) {
+		struct message *next = m->next;
+		m->run(m);
+		m = next;
+	}
+	return any;
+}
+
 static bool build(struct world *w)
 {
 	bool ok = true;
@@ -136,6 +158,8 @@ bool world_open(struct world *w, const struct world_plan *plan)
 	w->worker.now_us = EPOCH_US;
 	w->worker.wall_ms = 1795000000000;
 	w->worker.on_over = count_over;
+	w->worker.post = post;
+	w->inbox_end = &w->inbox;
 	clock_init(&w->clock);
 	w->store = (struct store){ &pretend_store_ops, w };
 	lay_out_types(w);
@@ -173,7 +197,7 @@ static void check_conservation(struct world *w)
 	}
 	must(w->worker.timers.armed == 0 && w->worker.live_count == 0 && w->worker.ready_count == 0);
 	must(w->worker.chunks.bytes_out == 0 && w->asked_pending == 0);
-	must(clock_next(&w->clock) == TIMER_NEVER);
+	must(clock_next(&w->clock) == TIMER_NEVER && !w->inbox);
 }
 
 void world_close(struct world *w)
@@ -224,8 +248,12 @@ bool world_step(struct world *w)
 
 void world_turn(struct world *w)
 {
-	for (unsigned turns = 0; exchanges_run(&w->worker); turns++)
+	bool more = true;
+	for (unsigned turns = 0; more; turns++) {
 		must(turns < SAME);               /* nobody keeps himself busy */
+		more = read_inbox(w);
+		more |= exchanges_run(&w->worker) || w->inbox;
+	}
 }
 
 void world_run_until(struct world *w, uint64_t us)

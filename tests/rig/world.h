@@ -46,6 +46,7 @@ struct world {
 	struct upstream  *upstreams[UPSTREAMS_MAX];
 	struct script     scripts[UPSTREAMS_MAX];
 	struct guest      guests[GUESTS_MAX]; unsigned guest_count;
+	struct message   *inbox, **inbox_end;  /* what was posted to the worker runs at the beginning of the next turn */
 	struct store      store;
 	struct asked      asked[STORE_CALLS_MAX]; unsigned asked_pending, asked_total;
 	enum store_result store_says;
