@@ -22,7 +22,7 @@ struct client_ops {
 	void (*send_body)(void *client, struct exchange *, struct slice, bool end);
 	/* n more bytes of request body are welcome (credit, which is above zero now). */
 	void (*want)(void *client, struct exchange *, size_t n);
-	/* The reply broke off after its head: the client must be able to tell. Followed by done(). */
+	/* The reply broke off after its head: the client must be able to tell. Followed by done(); exchange_client_gone() is too late here. */
 	void (*abort)(void *client, struct exchange *);
 	/* The last word. Exactly once for each exchange_new, whatever happened. */
 	void (*done)(void *client, struct exchange *);

@@ -97,6 +97,8 @@ struct exchange {
 	uint64_t            last_byte_us;     /* body byte in either direction           */
 	bool                local;            /* the reply in place is ours              */
 	bool                tunnel;           /* a 101 was committed                     */
+	bool                diverted;         /* a door serves this itself: exchange_divert                        */
+	bool                spawned;          /* a policy's own request: exchange_spawn                            */
 	/* ── policies may write ── */
 	uint64_t            deadline_us;      /* absolute; TIMER_NEVER: none             */
 	uint64_t            try_deadline_us;  /* of this try                             */
@@ -107,7 +109,8 @@ struct exchange {
 	bool                request_reached;  /* set by the back: some byte of this try's request may have been seen by the endpoint */
 	/* ── the walker's own: walk.c, body.c, exchange.c ── */
 	const struct client_ops *client_ops; void *client;
-	void               *call;             /* of route->ops; NULL: none is running    */
+	const struct upstream_ops *ops; void *ops_self;       /* who serves the call: the route's, or whom a door has diverted it to */
+	void               *call;             /* of ops; NULL: none is running           */
 	struct link         on_list;          /* live, and: ready or graveyard           */
 	struct link         on_live;
 	unsigned char      *slots;
@@ -115,7 +118,8 @@ struct exchange {
 		enum walk_state state;
 		int             at;           /* the door under the cursor               */
 		int             way;          /* +1 inward, -1 outward                   */
-		unsigned        let_in;       /* doors 0..let_in-1 await settle          */
+		unsigned        from;         /* the outermost door that it walks: 0, but for the spawned */
+		unsigned        let_in;       /* doors from..let_in-1 await settle       */
 		enum answer     early;        /* answer posted, or given inside the question */
 		uint64_t        owed_since_us;/* a door said LATER then; 0: none did */
 	} walk;
@@ -170,6 +174,20 @@ bool exchange_can_replay(const struct exchange *);
 void *exchange_slot(const struct exchange *, unsigned door);
 /* Notes the running try as one that did not make it (retry calls this before AGAIN). */
 void exchange_note_attempt(struct exchange *, enum reason);
+
+/* In admit, before PASS: these serve the call, and the doors further in are not asked. What they report (exchange_upstream_*) passes outward
+ * from this door. No try is counted. */
+void exchange_divert(struct exchange *, const struct upstream_ops *, void *self);
+/* A request of a policy's own: like `model`, which may be over before it (all is copied), walking the doors from number `from` on of `route`.
+ * Its client is the policy: a flight, a hedge, a copy for a mirror. The request's body is the policy's business, unless there is none. A
+ * reply comes as the doors let it out, still with the fields that concern one connection, and a refusal without its body: see
+ * exchange_refuse_like. NULL: out of memory. */
+struct exchange *exchange_spawn(const struct exchange *model, const struct route *route, unsigned from, const struct client_ops *, void *client);
+unsigned exchange_door(const struct exchange *, const void *slot);         /* the number of the door that owns it */
+/* The answer of `ex` is what was refused to `from`: reason, Retry-After and words. */
+void exchange_refuse_like(struct exchange *, const struct exchange *from);
+/* The facts about tries (endpoint, attempts, what was tried) of a spawned request become those of the one that it ran for. */
+void exchange_credit(struct exchange *, const struct exchange *from);
 
 /* ── for the loop ── */
 /* The only walker: serves the answers present at entry, then buries the dead. Returns whether more are ready already. */

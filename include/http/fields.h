@@ -81,6 +81,8 @@ bool fields_init(struct fields *, struct arena *, unsigned size) __attribute__((
 bool fields_add(struct fields *, struct span name, struct span value) __attribute__((warn_unused_result));
 /* With the canonical lower-case name. */
 bool fields_add_id(struct fields *, enum field_id, struct span value) __attribute__((warn_unused_result));
+/* A copy whose names and values are in `arena` too, with room for `spare` more. */
+bool fields_copy(struct fields *, const struct fields *from, struct arena *, unsigned spare) __attribute__((warn_unused_result));
 static inline bool fields_have(const struct fields *f, enum field_id id) { return f->present >> id & 1; }
 const struct field *fields_find(const struct fields *, enum field_id);          /* the first, or NULL */
 const struct field *fields_find_name(const struct fields *, struct span name);  /* any name, case folded */

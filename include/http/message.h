@@ -66,6 +66,10 @@ struct reply {
 	bool          chunked;                /* it came chunked: trailers are possible */
 };
 
+/* Copies that live in `arena`, for whoever outlives the original. */
+bool request_copy(struct request *, const struct request *from, struct arena *) __attribute__((warn_unused_result));
+bool reply_copy(struct reply *, const struct reply *from, struct arena *) __attribute__((warn_unused_result));
+
 /* Statuses without a body whatever the fields say (RFC 9110 §6.4.1). */
 static inline bool reply_has_no_body(enum method m, int status)
 {

@@ -77,7 +77,7 @@ static void give(struct exchange *ex, struct slice bytes, bool end)
 	struct pipe *p = &ex->request_body;
 	if (ex->keeping && bytes.len && (keeps_in_vain(ex) || p->held.len + bytes.len > ex->replay_bytes || !buf_keep(&p->held, bytes)))
 		stop_keeping(ex);
-	ex->route->ops->body(ex->call, bytes, end);
+	ex->ops->body(ex->call, bytes, end);
 }
 
 void exchange_request_body(struct exchange *ex, struct slice bytes, bool end)
@@ -98,7 +98,7 @@ void exchange_request_body(struct exchange *ex, struct slice bytes, bool end)
 		if (over)
 			ex->call = NULL;  /* the second direction of a tunnel has ended, and with it the call */
 		if (over)
-			ex->route->ops->body(call, bytes, end);
+			ex->ops->body(call, bytes, end);
 		else
 			give(ex, bytes, end);
 		if (over && ex->reply_written)
@@ -121,12 +121,12 @@ void body_give_held(struct exchange *ex)
 
 	must(ex->keeping);
 	for (const struct buf_piece *piece = buf_first(&p->held); piece; piece = piece->next) {
-		ex->route->ops->body(call, piece->slice, end && !piece->next);
+		ex->ops->body(call, piece->slice, end && !piece->next);
 		if (ex->call != call)     /* it failed under our hands: the next try gets the bytes */
 			return;
 	}
 	if (end && buf_empty(&p->held))
-		ex->route->ops->body(call, slice_of(SPAN_NONE), true);
+		ex->ops->body(call, slice_of(SPAN_NONE), true);
 	if (p->held.len > ex->replay_bytes)
 		stop_keeping(ex);
 }
@@ -144,7 +144,7 @@ void exchange_request_taken(struct exchange *ex, size_t n)
 
 bool exchange_may_splice_request(const struct exchange *ex)
 {
-	return ex->call && (!ex->keeping || keeps_in_vain(ex)) && !ex->tunnel && ex->route->ops->splices;
+	return ex->call && (!ex->keeping || keeps_in_vain(ex)) && !ex->tunnel && ex->ops->splices;
 }
 
 bool exchange_may_splice_reply(const struct exchange *ex)
@@ -170,7 +170,7 @@ void body_drop_reply(struct exchange *ex)
 
 static void tap(struct exchange *ex, struct slice bytes)
 {
-	for (unsigned i = 0; i < ex->walk.let_in; i++)
+	for (unsigned i = ex->walk.from; i < ex->walk.let_in; i++)
 		if (ex->route->chain[i]->type->tap)
 			ex->route->chain[i]->type->tap(ex->route->chain[i], ex, exchange_slot(ex, i), slice_span(bytes));
 }
@@ -240,5 +240,5 @@ void exchange_reply_taken(struct exchange *ex, size_t n)
 	size_t grant = pipe_pay(&ex->reply_body, n);
 	ex->last_byte_us = ex->worker->now_us;
 	if (grant && ex->call && ex->reply_body.state != PIPE_ENDED)
-		ex->route->ops->want(ex->call, grant);
+		ex->ops->want(ex->call, grant);
 }

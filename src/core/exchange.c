@@ -43,10 +43,18 @@ void exchange_free(struct exchange *ex)
 
 void *exchange_slot(const struct exchange *ex, unsigned door) { return ex->slots + ex->route->slot_at[door]; }
 
-/* NULL: `respond`, or no route. */
+unsigned exchange_door(const struct exchange *ex, const void *slot)
+{
+	unsigned door = ex->walk.from;
+	while (exchange_slot(ex, door) != slot)
+		must(++door < ex->route->depth);
+	return door;
+}
+
+/* NULL: `respond`, no route, or no try. */
 static struct upstream_stats *upstream_stats_of(const struct exchange *ex)
 {
-	return ex->route->upstream ? &ex->route->router->upstream_stats[ex->route->upstream->index] : NULL;
+	return ex->route->upstream && !ex->diverted ? &ex->route->router->upstream_stats[ex->route->upstream->index] : NULL;
 }
 
 static void count_start(const struct exchange *ex) { counter_add(&ex->route->stats->started, 1); }

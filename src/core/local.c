@@ -215,6 +215,8 @@ bool local_finish_head(struct exchange *ex)
 {
 	const struct conf_route *conf = ex->route->conf;
 
+	if (ex->spawned)                          /* nobody but a policy sees it: what concerns a client's connection is done for that client */
+		return true;
 	if (ex->local) {
 		bool come_again = ex->reply.status == 429 || ex->reply.status == 503;
 		if (come_again && !ex->answer.canned && !ex->answer.retry_after_s)

@@ -1,7 +1,7 @@
 /* walk.c - the only place where an exchange moves from door to door.
  *
  * Always true:
- *   - doors 0..let_in-1 await settle, each once; nobody else does.
+ *   - doors from..let_in-1 await settle, each once; nobody else does. `from` is 0, but for what a door has spawned.
  *   - at most one of: a door is being asked (ASKING), a door or the upstream owes an answer (OWED), the reply streams (STREAMING).
  *   - an exchange is on the ready list exactly while an answer is posted (walk.early != LATER, state OWED).
  *   - ex->call is set exactly while the upstream may still report something.
@@ -34,6 +34,8 @@ static void unready(struct exchange *ex)
 
 void walk_settle_from(struct exchange *ex, unsigned door, enum ending how)
 {
+	if (door < ex->walk.from)
+		door = ex->walk.from;
 	while (ex->walk.let_in > door) {
 		unsigned i = --ex->walk.let_in;
 		const struct policy_type *t = ex->route->chain[i]->type;
@@ -51,7 +53,7 @@ void walk_drop_call(struct exchange *ex)
 	ex->timing.upstream_us += ex->worker->now_us - ex->timing.call_us;
 	if (ex->timing.reply_us)
 		exchange_count_try(ex, REASON_NONE);
-	ex->route->ops->cancel(call);
+	ex->ops->cancel(call);
 }
 
 /* The wait for a door's answer is over. */
@@ -72,7 +74,7 @@ void walk_finish(struct exchange *ex, enum ending how)
 	walk_drop_call(ex);
 	walk_settle_from(ex, 0, how);
 	ex->timing.over_us = ex->worker->now_us;
-	if (ex->worker->on_over)
+	if (ex->worker->on_over && !ex->spawned)
 		ex->worker->on_over(ex->worker, ex);
 	ex->client_ops->done(ex->client, ex);
 	link_remove(&ex->on_live);
@@ -107,14 +109,19 @@ static enum answer ask(struct exchange *ex)
 static void start_call(struct exchange *ex)
 {
 	ex->walk.way = OUTWARD;           /* the upstream is the innermost door, and it always says LATER */
-	ex->attempt++;
-	must(ex->attempt <= ATTEMPTS_MAX);
+	ex->walk.at = (int)ex->walk.let_in;
+	if (!ex->diverted) {
+		ex->attempt++;
+		must(ex->attempt <= ATTEMPTS_MAX);
+		ex->ops = ex->route->ops;
+		ex->ops_self = ex->route->ops_self;
+	}
 	ex->failure = REASON_NONE;
 	ex->reused_dead = ex->request_reached = false;
 	ex->timing.call_us = ex->worker->now_us;
 	ex->timing.connect_us = ex->timing.reply_us = 0;
 	body_call_begins(ex);
-	void *call = ex->route->ops->start(ex->route->ops_self, ex);
+	void *call = ex->ops->start(ex->ops_self, ex);
 	must(call || ex->walk.early != LATER);
 	ex->call = call;
 	if (call)
@@ -144,7 +151,7 @@ static void commit(struct exchange *ex)
 /* A refusal, or a fallback, was put in place by the door under the cursor. */
 static void turn_round(struct exchange *ex)
 {
-	must(ex->walk.way == INWARD && ex->local);
+	must(ex->walk.way == INWARD && ex->local && !ex->diverted);
 	ex->walk.let_in = (unsigned)ex->walk.at;
 	ex->walk.way = OUTWARD;
 	ex->walk.at--;
@@ -156,6 +163,7 @@ void exchange_drop_try(struct exchange *ex)
 	walk_drop_call(ex);
 	walk_settle_from(ex, (unsigned)ex->walk.at + 1, END_RETRIED);
 	local_clear(ex);
+	ex->diverted = false;
 }
 
 static void ask_again(struct exchange *ex)
@@ -174,11 +182,11 @@ static bool take(struct exchange *ex, enum answer a)
 	case AGAIN: ask_again(ex); break;
 	case LATER: must(a != LATER);
 	}
-	if (ex->walk.way == INWARD && ex->walk.at == (int)ex->route->depth) {
+	if (ex->walk.way == INWARD && (ex->diverted || ex->walk.at == (int)ex->route->depth)) {
 		start_call(ex);
 		return false;
 	}
-	if (ex->walk.way == OUTWARD && ex->walk.at < 0) {
+	if (ex->walk.way == OUTWARD && ex->walk.at < (int)ex->walk.from) {
 		commit(ex);
 		return false;
 	}
@@ -211,11 +219,8 @@ void exchange_answer(struct exchange *ex, enum answer a)
 
 void exchange_cut(struct exchange *ex, void *slot, enum reason why)
 {
-	unsigned door = 0;
 	must(ex->walk.state != WALK_ASKING);
-	while (exchange_slot(ex, door) != slot)
-		must(++door < ex->route->depth);
-	walk_cut(ex, (int)door, why);
+	walk_cut(ex, (int)exchange_door(ex, slot), why);
 }
 
 void walk_cut(struct exchange *ex, int door, enum reason why)

@@ -204,3 +204,20 @@ void fields_drop_name(struct fields *f, struct span name)
 			f->at[kept++] = f->at[i];
 	f->count = kept;
 }
+
+bool fields_copy(struct fields *to, const struct fields *from, struct arena *arena, unsigned spare)
+{
+	if (!fields_init(to, arena, from->count + spare))
+		return false;
+	for (unsigned i = 0; i < from->count; i++) {
+		struct field *f = &to->at[i];
+		*f = from->at[i];
+		f->name = arena_copy(arena, f->name);
+		f->value = arena_copy(arena, f->value);
+		if ((!f->name.at && from->at[i].name.len) || (!f->value.at && from->at[i].value.len))
+			return false;
+	}
+	to->count = from->count;
+	to->present = from->present;
+	return true;
+}

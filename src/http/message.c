@@ -225,3 +225,41 @@ bool authority_split(struct span authority, struct span *host, struct span *port
 	*port = span_between(p + 1, end);
 	return host->len > 0 && *p == ':' && port_is_valid(*port);
 }
+
+/* false: out of memory. */
+static bool keep(struct span *s, struct arena *arena)
+{
+	if (!s->at || !s->len)
+		return true;
+	*s = arena_copy(arena, *s);
+	return s->at != NULL;
+}
+
+/* A span that is part of another one, in the copy of that other one. */
+static struct span moved(struct span part, struct span from, struct span to)
+{
+	return part.at ? (struct span){ to.at + (part.at - from.at), part.len } : part;
+}
+
+static bool is_part(struct span part, struct span whole) { return part.at >= whole.at && span_end(part) <= span_end(whole); }
+
+bool request_copy(struct request *to, const struct request *from, struct arena *arena)
+{
+	*to = *from;
+	if (!fields_copy(&to->fields, &from->fields, arena, 0) || !keep(&to->method_text, arena) || !keep(&to->target, arena)
+			|| !keep(&to->authority, arena) || !keep(&to->upgrade, arena))
+		return false;
+	to->path = moved(from->path, from->target, to->target);
+	to->query = moved(from->query, from->target, to->target);
+	if (is_part(from->route_path, from->target)) {
+		to->route_path = moved(from->route_path, from->target, to->target);
+		return true;
+	}
+	return keep(&to->route_path, arena);
+}
+
+bool reply_copy(struct reply *to, const struct reply *from, struct arena *arena)
+{
+	*to = *from;
+	return fields_copy(&to->fields, &from->fields, arena, 8) && keep(&to->phrase, arena);
+}

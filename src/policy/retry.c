@@ -136,7 +136,8 @@ static void read_available(void *core, uint64_t now_us, struct samples *out) { o
 static void budget_state(void *core, uint64_t now_us, struct json *j) { json_fixed(j, "available", available(core, now_us), 3); }
 
 static const struct core_series budget_series[] = {
-	{ "outrigger_retry_budget_available_ratio", "gauge", "What is left of the retry budget: 1 is all of it, 0 means that nothing is retried.", read_available },
+	{ "outrigger_retry_budget_available_ratio", "gauge", "What is left of the retry budget: 1 is all of it, at 0 nothing is retried.",
+		read_available },
 	{ NULL, NULL, NULL, NULL }
 };
 static const struct core_kind budget_kind = {

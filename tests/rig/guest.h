@@ -46,6 +46,8 @@ struct guest {
 	bool             checks_bytes;
 };
 
+/* Whose request this is; NULL: a policy's own. */
+static inline struct guest *guest_of(const struct exchange *ex) { return ex->spawned ? NULL : ex->client; }
 void guest_init(struct guest *, struct world *, unsigned number);
 void guest_arrives(struct guest *, uint64_t at_us);
 void guest_field(struct guest *, const char *name, const char *value);

@@ -1,0 +1,79 @@
+/* spawn.c - a policy's own requests, and calls that a policy serves itself. */
+#include "base/must.h"
+#include "core/exchange.h"
+#include "local.h"
+
+void exchange_divert(struct exchange *ex, const struct upstream_ops *ops, void *self)
+{
+	must(ex->walk.way > 0 && !ex->diverted);
+	ex->diverted = true;
+	ex->ops = ops;
+	ex->ops_self = self;
+}
+
+static bool copy_facts(struct exchange *ex, const struct exchange *model)
+{
+	ex->trace = model->trace;
+	ex->client_trusted = model->client_trusted;
+	ex->max_request_body = model->max_request_body;
+	ex->listener_port = model->listener_port;
+	ex->deadline_us = model->deadline_us;
+	ex->timeout_field = model->timeout_field;
+	ex->client_address = arena_copy(&ex->arena, model->client_address);
+	ex->scheme = arena_copy(&ex->arena, model->scheme);
+	ex->slots = arena_take(&ex->arena, ex->route->slot_bytes + 1);
+	return ex->slots && request_copy(&ex->request, &model->request, &ex->arena);
+}
+
+static void say_nothing(void *client, struct exchange *ex) { (void)client; (void)ex; }
+static const struct client_ops nobody_ops = { .done = say_nothing };
+
+struct exchange *exchange_spawn(const struct exchange *model, const struct route *route, unsigned from, const struct client_ops *ops, void *client)
+{
+	must(route->router == model->route->router && from <= route->depth);
+	struct exchange *ex = exchange_new(model->worker, model->route->router, ops, client);
+	if (!ex)
+		return NULL;
+	ex->spawned = true;
+	ex->route = route;
+	if (!copy_facts(ex, model)) {
+		ex->client_ops = &nobody_ops;     /* done() is for those who got a pointer */
+		exchange_client_gone(ex);
+		return NULL;
+	}
+	ex->walk.state = WALK_OWED;
+	ex->walk.from = ex->walk.let_in = from;
+	ex->walk.at = (int)from - 1;
+	ex->walk.way = +1;
+	exchange_answer(ex, PASS);
+	if (ex->request.framing == BODY_NONE)
+		exchange_request_body(ex, slice_of(SPAN_NONE), true);
+	return ex;
+}
+
+void exchange_refuse_like(struct exchange *ex, const struct exchange *from)
+{
+	unsigned retry_after_s = from->answer.retry_after_s;
+	struct span detail = from->answer.detail;
+
+	exchange_refuse(ex, from->reason, retry_after_s, NULL);
+	if (detail.len)
+		ex->answer.detail = arena_copy(&ex->arena, detail);
+}
+
+void exchange_credit(struct exchange *ex, const struct exchange *from)
+{
+	ex->attempt = from->attempt;
+	if (from->endpoint != ex->endpoint) {
+		if (ex->endpoint)
+			endpoint_unref(ex->endpoint);
+		ex->endpoint = from->endpoint ? endpoint_ref(from->endpoint) : NULL;
+	}
+	if (!from->tried_count || !(ex->tried = arena_take(&ex->arena, ATTEMPTS_MAX * sizeof(*ex->tried))))
+		return;
+	ex->tried_count = from->tried_count;
+	for (unsigned i = 0; i < from->tried_count; i++) {
+		ex->tried[i] = from->tried[i];
+		ex->tried[i].endpoint = arena_copy(&ex->arena, from->tried[i].endpoint);
+	}
+}
