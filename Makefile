@@ -59,7 +59,7 @@ LDFLAGS_ALL  = -pthread $(LINK_$(VARIANT)) $(LDFLAGS)
 CORE_SRC := $(wildcard $(patsubst %,src/%/*.c,base conf http core policy))
 EDGE_SRC := $(wildcard src/edge/*.c src/app/*.c)
 CORE_OBJ := $(CORE_SRC:%.c=$B/%.o) $(LLHTTP_OBJ)
-EDGE_OBJ := $(EDGE_SRC:%.c=$B/%.o) $B/gen/demo_conf.o
+EDGE_OBJ := $(EDGE_SRC:%.c=$B/%.o) $B/gen/demo_conf.o $B/gen/live_files.o
 RIG_OBJ  := $(patsubst %.c,$B/%.o,$(wildcard tests/rig/*.c))
 SCENARIOS := $(wildcard tests/scenario/*.scn)
 UNIT_BIN := $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/test_*.c))
@@ -81,8 +81,24 @@ $B/gen/demo_conf.c: conf/demo.yaml
 	@mkdir -p $(@D)
 	$Q{ echo '/* generated from $< */'; echo 'extern const char demo_conf[];'; echo 'const char demo_conf[] ='; \
 		sed -e 's/[\\"?]/\\&/g' -e 's/^/"/' -e 's/$$/\\n"/' $<; echo ';'; } > $@
+# the live page; its charts are uPlot's when npm can get it, and a plain canvas' otherwise
+UPLOT := uplot@1.6.32
+build/npm/uplot.js build/npm/uplot.css &:
+	@mkdir -p build/npm
+	$Qif command -v npm >/dev/null && npm install --silent --no-audit --no-fund --prefix build/npm $(UPLOT) >/dev/null 2>&1; \
+	then cp build/npm/node_modules/uplot/dist/uPlot.iife.min.js build/npm/uplot.js; cp build/npm/node_modules/uplot/dist/uPlot.min.css build/npm/uplot.css; \
+	else echo "  npm or the package $(UPLOT) is not there: the live page draws with its own canvas"; \
+		echo '/* uPlot was not there at build time */' | tee build/npm/uplot.js > build/npm/uplot.css; fi
+LIVE := src/app/live/index.html src/app/live/live.css src/app/live/live.js build/npm/uplot.js build/npm/uplot.css
+$B/gen/live_files.c: $(LIVE) Makefile
+	@mkdir -p $(@D)
+	$Q{ echo '/* generated */'; echo '#include "src/app/live.h"'; \
+		for f in $(LIVE); do n=$$(basename $$f | tr . _); echo "static const unsigned char $$n[] = {"; od -An -v -tu1 $$f | sed 's/  *\([0-9]\)/,\1/g; s/^,//; s/$$/,/'; echo '};'; done; \
+		echo 'const struct live_file live_files[] = {'; \
+		for f in $(LIVE); do n=$$(basename $$f | tr . _); case $$f in *.html) p=/; t='text/html; charset=utf-8';; *.css) p=/$$(basename $$f); t=text/css;; \
+			*) p=/$$(basename $$f); t=text/javascript;; esac; echo "{ \"$$p\", \"$$t\", $$n, sizeof($$n) },"; done; echo '{ 0 } };'; } > $@
 $B/gen/%.o: $B/gen/%.c
-	$Q$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
+	$Q$(CC) -I. $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
 $B/llhttp/%.o: $(LLHTTP_DIR)/%.c
 	@mkdir -p $(@D)
 	$Q$(CC) $(LLHTTP_CFLAGS) $(filter-out -W%,$(CFLAGS_ALL)) -w -c -o $@ $<
