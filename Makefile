@@ -15,7 +15,7 @@ endif
 
 # ── packages (Debian's names, | for or; elsewhere `make packages` looks for the libraries, names what is missing and stops) ──
 PACKAGES_BUILD := gcc make pkg-config libc6-dev libuv1-dev libyaml-dev libcurl4-openssl-dev libssl-dev libc-ares-dev libpcre2-dev libllhttp-dev|node-llhttp
-PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev clang libclang-rt-dev|libclang-rt-14-dev python3 python3-pytest python3-yaml curl
+PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev clang libclang-rt-dev|libclang-rt-14-dev python3 python3-pytest python3-yaml curl chromium $(if $(shell command -v npm),,nodejs npm)
 PACKAGES_BENCH := $(PACKAGES_BUILD) nginx-light haproxy strace python3
 
 # ── libraries ──
@@ -83,6 +83,8 @@ $B/gen/demo_conf.c: conf/demo.yaml
 		sed -e 's/[\\"?]/\\&/g' -e 's/^/"/' -e 's/$$/\\n"/' $<; echo ';'; } > $@
 # the live page; its charts are uPlot's when npm can get it, and a plain canvas' otherwise
 UPLOT := uplot@1.6.32
+page-modules:                           ## what the live page's browser test needs from npm
+	$Qtest -d build/npm/node_modules/axe-core || npm install --silent --no-audit --no-fund --prefix build/npm playwright-core axe-core >/dev/null
 build/npm/uplot.js build/npm/uplot.css &:
 	@mkdir -p build/npm
 	$Qif command -v npm >/dev/null && npm install --silent --no-audit --no-fund --prefix build/npm $(UPLOT) >/dev/null 2>&1; \
@@ -170,6 +172,7 @@ test: packages-test                     ## everything: installs what is missing,
 	$Q$(MAKE) VARIANT=release all unit
 	$Q$(MAKE) VARIANT=debug unit edge-unit scenario torture
 	$Q$(MAKE) VARIANT=fuzz fuzz-replay
+	$Q$(MAKE) page-modules
 	$Q$(MAKE) VARIANT=release e2e
 	$Q$(MAKE) VARIANT=debug e2e
 	$QOUTRIGGER_WORKERS=2 $(MAKE) VARIANT=tsan e2e
@@ -178,4 +181,4 @@ clean:                                  ## remove everything built
 	$Qrm -rf build
 help:                                   ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-.PHONY: demo install uninstall e2e fuzz-replay lint packages packages-test packages-bench test all unit edge-unit bench clean help scenario torture
+.PHONY: page-modules demo install uninstall e2e fuzz-replay lint packages packages-test packages-bench test all unit edge-unit bench clean help scenario torture

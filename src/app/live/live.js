@@ -82,6 +82,7 @@ function plain(canvas, d, w, h, lines, left) {
     c.stroke();
   }
 }
+const clock = t => new Date(t * 1000).toTimeString().slice(0, 8);
 let chart = null, chart_width = 0;
 function draw_chart() {
   const box = $("chart"), w = box.clientWidth, all = series(h => h.total), bad = series(h => h.failed);
@@ -101,7 +102,7 @@ function draw_chart() {
     const axis = { stroke: () => css("--quiet"), grid: { stroke: () => css("--line"), width: 1 }, ticks: { stroke: () => css("--line"), width: 1 }, font: "11px system-ui" };
     chart = new uPlot({ width: w, height: 170, legend: { show: false }, cursor: { y: false },
       scales: { x: { time: true, range: (u, min, max) => [max - KEEP, max] }, y: { range: (u, min, max) => [0, Math.max(1, max)] } },
-      axes: [{ ...axis }, { ...axis, size: 46 }],
+      axes: [{ ...axis, values: (u, times) => times.map(clock) }, { ...axis, size: 46 }],
       series: [{}, { label: "requests/s", stroke: () => css("--accent"), width: 1.5 }, { label: "failures/s", stroke: () => css("--bad"), width: 1.5 }],
     }, [times, all, bad], box);
   } else chart.setData([times, all, bad]);
