@@ -206,7 +206,8 @@ static void *events_start(void *self, struct exchange *ex)
 {
 	struct events *e = self;
 	if (e->reader_count >= EVENT_READERS) {
-		service_answer(ex, 503, SPAN("text/plain; charset=utf-8"), SPAN("Too many are watching. Close another page or tap.\n"), (struct field){ 0 });
+		service_answer(ex, 503, SPAN("text/plain; charset=utf-8"), SPAN("Too many are watching. Close another page or tap.\n"),
+			(struct field){ 0 });
 		return NULL;
 	}
 	struct reader *r = reader_new(e, ex);

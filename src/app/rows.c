@@ -172,6 +172,7 @@ void row_text(const struct row *r, struct text *out)
 	if (r->served_by != SERVED_BY_upstream && r->served_by != SERVED_BY_proxy)
 		text_f(out, "  (%s)", served_by_name(r->served_by));
 	for (unsigned i = 0; i < r->tried_count; i++)
-		text_f(out, "  [%s %s]", r->tried[i].endpoint, r->tried[i].reason != REASON_NONE ? reason_name(r->tried[i].reason) : "answered badly");
+		text_f(out, "  [%s %s]", r->tried[i].endpoint,
+			r->tried[i].reason != REASON_NONE ? reason_name(r->tried[i].reason) : "answered badly");
 	text_f(out, "  %s\n", r->request_id);
 }

@@ -1,6 +1,7 @@
 """test_page.py - the live page: what it streams, and the page itself in Chromium (playwright-core and axe-core come from npm)."""
 import json
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -8,6 +9,7 @@ import time
 import pytest
 
 from client import Client, request
+from proxy import BIN, environment, run
 
 MODULES = os.path.abspath("build/npm")
 
@@ -55,6 +57,32 @@ def test_rows_as_lines(rig):
     seen = events_until(c, lambda s: b"/ok" in s)
     c.close()
     assert b"fault" not in seen and b"secret" not in seen and b" 200 " in seen
+
+
+def test_tap_and_top(rig):
+    proxy = proxy_of(rig)
+    words = [BIN, "tap", "--admin", f"127.0.0.1:{proxy.admin_port}", "--status", "5xx"]
+    tap = subprocess.Popen(words, stdout=subprocess.PIPE, env=environment())
+    try:
+        end = time.monotonic() + 8
+        while not select.select([tap.stdout], [], [], .2)[0]:
+            assert time.monotonic() < end
+            proxy.ask("GET", "/ok")
+            proxy.ask("GET", "/fault")
+        line = tap.stdout.readline()
+        assert b" 503 " in line and b"fault_injected" in line
+    finally:
+        tap.kill()
+        tap.wait()
+    top = subprocess.Popen([BIN, "top", "--admin", f"127.0.0.1:{proxy.admin_port}"], stdout=subprocess.PIPE, env=environment())
+    try:
+        assert top.stdout.readline().startswith(b"outrigger ")
+    finally:
+        top.kill()
+        top.wait()
+    for words in (["--slow", "1"], ["--slow", "fast"]):
+        assert run("tap", *words).returncode == 64
+    assert run("tap", "--admin", "127.0.0.1:1").returncode == 69
 
 
 def test_at_most_eight_watch_and_all_come_back(rig):
