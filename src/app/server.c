@@ -34,12 +34,13 @@ static void over(struct server *s)
 static void out_of_patience(struct timer *t)
 {
 	struct server *s = container_of(t, struct server, patience);
+	struct log_line l;
 	uint64_t left = 0;
 	for (unsigned i = 0; i < s->thread_count; i++)
 		left += __atomic_load_n(&s->threads[i].loop.worker.live_count, __ATOMIC_RELAXED);
-	char text[24];
-	text[u64_to_text(left, text)] = '\0';
-	log_event(LOG_WARN, "drain_timeout", "requests_cut", text, NULL);
+	log_begin(&l, LOG_WARN, "drain_timeout");
+	log_u64(&l, "requests_cut", left);
+	log_end(&l);
 	over(s);
 }
 
@@ -250,9 +251,10 @@ static void serve(void *self)
 		}
 	s->life = LIFE_serving;
 	for (unsigned i = 0; i < s->conf->listener_count; i++) {
-		char address[128];
-		snprintf(address, sizeof(address), SPAN_FMT, SPAN_ARG(s->conf->listeners[i].address));
-		log_event(LOG_INFO, "listening", "address", address, NULL);
+		struct log_line l;
+		log_begin(&l, LOG_INFO, "listening");
+		log_span(&l, "address", s->conf->listeners[i].address);
+		log_end(&l);
 	}
 }
 
@@ -298,9 +300,10 @@ static void look_after_upstreams(struct server *s)
 {
 	for (unsigned i = 0; i < s->conf->upstream_count; i++)
 		if (!resolver_add(s->resolver, s->upstreams[i]) || !health_add(s->health, s->upstreams[i])) {
-			char name[128];
-			snprintf(name, sizeof(name), SPAN_FMT, SPAN_ARG(s->conf->upstreams[i].name));
-			log_event(LOG_ERROR, "out_of_memory", "upstream_not_looked_after", name, NULL);
+			struct log_line l;
+			log_begin(&l, LOG_ERROR, "out_of_memory");
+			log_span(&l, "upstream_not_looked_after", s->conf->upstreams[i].name);
+			log_end(&l);
 		}
 }
 
