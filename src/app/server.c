@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -189,6 +190,18 @@ static void digest_config(struct server *s)
 		snprintf(s->config_digest + 2 * i, 3, "%02x", hash[i]);
 }
 
+/* Random, not counted: instances that know nothing of each other must differ, also those started in the same moment. */
+static void draw_instance(struct server *s)
+{
+	unsigned char bytes[INSTANCE_ID / 2];
+	if (getrandom(bytes, sizeof(bytes), GRND_NONBLOCK) != sizeof(bytes)) {
+		uint64_t moment = clock_now_us() ^ (uint64_t)getpid() << 20;
+		memcpy(bytes, &moment, sizeof(bytes));
+	}
+	for (unsigned i = 0; i < INSTANCE_ID; i++)
+		s->instance[i] = "0123456789abcdef"[bytes[i / 2] >> (i % 2 ? 0 : 4) & 15];
+}
+
 /* ── log lines of all threads are written here ── */
 
 static void wake_writer(void *self) { uv_async_send(&((struct server *)self)->log_bell); }
@@ -207,6 +220,7 @@ static int prepare(struct server *s)
 	struct conf *c = s->conf;
 
 	digest_config(s);
+	draw_instance(s);
 	raise_descriptor_limit();
 	s->thread_count = (unsigned)c->workers;
 	if (!loop_init(&s->control, 1000, clock_now_us()) || !watch_signals(s) || uv_async_init(&s->control.uv, &s->log_bell, write_log))
