@@ -12,6 +12,7 @@
 #include "app/data_thread.h"
 #include "conf/conf.h"
 #include "core/shared.h"
+#include "http/forward.h"
 
 #define LIVES(X) X(starting) X(serving) X(delaying) X(draining) X(stopping)
 enum life {
@@ -45,6 +46,7 @@ struct server {
 	unsigned            drained;          /* threads that have nothing left      */
 	uint64_t            started_us, started_wall_ms;
 	char                config_digest[65];
+	char                instance[INSTANCE_ID];   /* drawn when the process starts; in Via */
 	uv_signal_t         signals[4];
 	struct timer        patience, delay, log_again;
 	uv_async_t          log_bell;

@@ -72,7 +72,7 @@
 	X(upgrade_failed, 502, "http_upgrade_failed", true, "Upgrade failed", \
 	  "The endpoint switched to a protocol that was not asked for.") \
 	X(loop_detected, 502, "proxy_loop_detected", false, "Loop", \
-	  "This request has passed through this outrigger before: an upstream points back to it.") \
+	  "This request has passed through this outrigger before (or through more than ten of them): an upstream points back to it.") \
 	X(idempotency_conflict, 409, "http_request_denied", false, "The same request is still running", \
 	  "A request with this Idempotency-Key is being worked on.") \
 	X(idempotency_mismatch, 422, "http_request_denied", false, "Idempotency-Key used for another request", \

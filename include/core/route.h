@@ -35,6 +35,7 @@ struct router {
 	unsigned        refs;                 /* of this worker only: not atomic */
 	struct worker  *worker;
 	struct conf    *conf;
+	struct span     instance;             /* who we are in Via; of the process */
 	bool            origin;               /* requests end here: a Via of ours on them is no loop */
 	struct arena    arena;
 	struct upstream **upstreams;          /* [conf->upstream_count], counted */
@@ -53,6 +54,7 @@ struct router_parts {
 	struct upstream       **upstreams;    /* [i] belongs to conf->upstreams[i]; references are taken */
 	struct shared          *shared;
 	const struct policy_type *const *types; unsigned type_count;       /* outermost first: registry.h */
+	struct span             instance;     /* INSTANCE_ID characters that outlive the router; empty: not told */
 	bool                    origin;
 	struct upstream_server (*server_of)(void *self, struct upstream *); void *self;
 };

@@ -1,7 +1,8 @@
 /* forward.h - what a proxy must change on the way through (RFC 9110 §7.6), and what outrigger adds (interface §4).
  *
  * Request: hop-by-hop fields and those named by Connection are dropped (TE: trailers is kept; Upgrade is put back by
- * the writer for an allowed upgrade); Via is appended; X-Forwarded-For/-Proto/-Host/-Port are appended when the peer is
+ * the writer for an allowed upgrade); Via is appended, with the id of this instance as its comment
+ * ("1.1 outrigger (a1b2c3d4)"); X-Forwarded-For/-Proto/-Host/-Port are appended when the peer is
  * trusted, replaced when not; X-Request-ID is kept whenever it is well-formed,
  * else it becomes a new UUIDv7 (RFC 9562 §5.7); traceparent (W3C Trace Context level 2) is
  * continued with a new parent id per attempt, or begun; X-Outrigger-Attempt on the second try and later; the time left is told in
@@ -24,6 +25,8 @@ struct trace {
 };
 void trace_begin(struct trace *, const struct request *, struct rand *, uint64_t wall_ms);
 
+enum { INSTANCE_ID = 8, VIA_HOPS_MAX = 10 };
+
 struct forward_facts {
 	struct span  client_address;          /* textual, without port; empty for unix sockets */
 	bool         client_trusted;
@@ -35,6 +38,7 @@ struct forward_facts {
 	uint64_t     timeout_ms;
 	struct trace *trace;
 	struct rand *rand;
+	struct span  instance;                /* whose Via this is: INSTANCE_ID characters; empty: not told */
 	const struct fields *set;             /* request_headers: set;  may be NULL */
 	const struct span *remove; unsigned remove_count;
 	struct span  target;                  /* the target to send: as received, or rewritten */
@@ -44,8 +48,8 @@ struct forward_facts {
 bool forward_request(struct request *out, const struct request *in, const struct forward_facts *, struct arena *)
 	__attribute__((warn_unused_result));
 
-/* Via says that this request passed through us before. */
-bool forward_is_loop(const struct request *);
+/* Via says that this request passed through this very instance before, or through more than VIA_HOPS_MAX outriggers. */
+bool forward_is_loop(const struct request *, struct span instance);
 
 /* In place: hop-by-hop fields out, X-Request-ID in, then remove, then set. */
 bool forward_reply(struct reply *, const struct trace *, const struct fields *set, const struct span *remove,

@@ -23,6 +23,7 @@ static struct router *make_router(struct data_thread *t)
 	struct server *s = t->server;
 	struct router_parts parts = {
 		.conf = s->conf, .worker = &t->loop.worker, .upstreams = s->upstreams, .shared = s->shared,
+		.instance = { s->instance, sizeof(s->instance) },
 		.server_of = server_of, .self = t->backend,
 	};
 	parts.types = policy_types(&parts.type_count);

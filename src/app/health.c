@@ -53,10 +53,13 @@ static void put(char *out, size_t size, struct span s)
 
 static void tell(const struct check *c, enum log_level level, const char *event, const char *error)
 {
-	char upstream[128], endpoint[280];
-	put(upstream, sizeof(upstream), c->ward->upstream->name);
-	put(endpoint, sizeof(endpoint), c->endpoint->name);
-	log_event(level, event, "upstream", upstream, "endpoint", endpoint, error ? "last_error" : NULL, error, NULL);
+	struct log_line l;
+	log_begin(&l, level, event);
+	log_span(&l, "upstream", c->ward->upstream->name);
+	log_span(&l, "endpoint", c->endpoint->name);
+	if (error)
+		log_text(&l, "last_error", error);
+	log_end(&l);
 }
 
 static void mark(struct endpoint *e, bool unhealthy) { __atomic_store_n(&e->unhealthy, unhealthy, __ATOMIC_RELAXED); }

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -35,12 +36,13 @@ static void over(struct server *s)
 static void out_of_patience(struct timer *t)
 {
 	struct server *s = container_of(t, struct server, patience);
+	struct log_line l;
 	uint64_t left = 0;
 	for (unsigned i = 0; i < s->thread_count; i++)
 		left += __atomic_load_n(&s->threads[i].loop.worker.live_count, __ATOMIC_RELAXED);
-	char text[24];
-	text[u64_to_text(left, text)] = '\0';
-	log_event(LOG_WARN, "drain_timeout", "requests_cut", text, NULL);
+	log_begin(&l, LOG_WARN, "drain_timeout");
+	log_u64(&l, "requests_cut", left);
+	log_end(&l);
 	over(s);
 }
 
@@ -189,6 +191,18 @@ static void digest_config(struct server *s)
 		snprintf(s->config_digest + 2 * i, 3, "%02x", hash[i]);
 }
 
+/* Random, not counted: instances that know nothing of each other must differ, also those started in the same moment. */
+static void draw_instance(struct server *s)
+{
+	unsigned char bytes[INSTANCE_ID / 2];
+	if (getrandom(bytes, sizeof(bytes), GRND_NONBLOCK) != sizeof(bytes)) {
+		uint64_t moment = clock_now_us() ^ (uint64_t)getpid() << 20;
+		memcpy(bytes, &moment, sizeof(bytes));
+	}
+	for (unsigned i = 0; i < INSTANCE_ID; i++)
+		s->instance[i] = "0123456789abcdef"[bytes[i / 2] >> (i % 2 ? 0 : 4) & 15];
+}
+
 /* ── log lines of all threads are written here ── */
 
 static void wake_writer(void *self) { uv_async_send(&((struct server *)self)->log_bell); }
@@ -207,6 +221,7 @@ static int prepare(struct server *s)
 	struct conf *c = s->conf;
 
 	digest_config(s);
+	draw_instance(s);
 	raise_descriptor_limit();
 	s->thread_count = (unsigned)c->workers;
 	if (!loop_init(&s->control, 1000, clock_now_us()) || !watch_signals(s) || uv_async_init(&s->control.uv, &s->log_bell, write_log))
@@ -252,9 +267,10 @@ static void serve(void *self)
 		}
 	s->life = LIFE_serving;
 	for (unsigned i = 0; i < s->conf->listener_count; i++) {
-		char address[128];
-		snprintf(address, sizeof(address), SPAN_FMT, SPAN_ARG(s->conf->listeners[i].address));
-		log_event(LOG_INFO, "listening", "address", address, NULL);
+		struct log_line l;
+		log_begin(&l, LOG_INFO, "listening");
+		log_span(&l, "address", s->conf->listeners[i].address);
+		log_end(&l);
 	}
 }
 
@@ -301,9 +317,10 @@ static void look_after_upstreams(struct server *s)
 {
 	for (unsigned i = 0; i < s->conf->upstream_count; i++)
 		if (!resolver_add(s->resolver, s->upstreams[i]) || !health_add(s->health, s->upstreams[i])) {
-			char name[128];
-			snprintf(name, sizeof(name), SPAN_FMT, SPAN_ARG(s->conf->upstreams[i].name));
-			log_event(LOG_ERROR, "out_of_memory", "upstream_not_looked_after", name, NULL);
+			struct log_line l;
+			log_begin(&l, LOG_ERROR, "out_of_memory");
+			log_span(&l, "upstream_not_looked_after", s->conf->upstreams[i].name);
+			log_end(&l);
 		}
 }
 

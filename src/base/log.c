@@ -1,7 +1,7 @@
 /* log.c - one line per event, through a ring that the control thread empties.
  *
  * A process has one log, so this file has the one set of globals in base. Everything but the level is behind the mutex,
- * which is held for a copy of at most LINE_MAX_BYTES and one wake, never for a write. Lines are formatted before, on the
+ * which is held for a copy of at most LOG_LINE_BYTES and one wake, never for a write. Lines are formatted before, on the
  * stack of who logs. The ring's bytes [head, head + len) belong to the writer: others only append behind them.
  * Values come from peers: what could end a line, forge a field or move a terminal's cursor is escaped.
  */
@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,7 +19,6 @@
 
 enum {
 	RING_BYTES      = 256 * 1024,
-	LINE_MAX_BYTES  = 4096,
 	VALUE_MAX_BYTES = 1024,               /* before escaping */
 	WRITE_BYTES     = 4096,               /* a pipe that polls writable takes this much without blocking (PIPE_BUF) */
 };
@@ -177,15 +177,16 @@ static void end_char(struct text *line, char c)
 }
 
 /* One pair. When not even the beginning of its value fits it is left out; a value that does not fit is cut. */
-static void add_pair(struct text *line, bool json, const char *key, const char *value)
+static void add_pair(struct text *line, bool json, const char *key, struct span value)
 {
 	char memory[VALUE_MAX_BYTES];
 	struct text bounded;
 	size_t before = line->len;
 
 	text_over(&bounded, memory, sizeof(memory));
-	text_add(&bounded, span_of(value));
-	bool quote = json || !is_plain(text_span(&bounded));
+	text_add(&bounded, value);
+	value = text_span(&bounded);
+	bool quote = json || !is_plain(value);
 	text_add(line, json ? SPAN(",\"") : SPAN(" "));
 	text_add(line, span_of(key));
 	text_add(line, json ? SPAN("\":\"") : quote ? SPAN("=\"") : SPAN("="));
@@ -195,10 +196,23 @@ static void add_pair(struct text *line, bool json, const char *key, const char *
 		return;
 	}
 	line->size--;                             /* held back for the closing quote */
-	json_escape(line, text_span(&bounded));
+	json_escape(line, value);
 	line->size++;
 	if (quote)
 		end_char(line, '"');
+}
+
+/* A number fits whole or is left out. */
+static void add_number(struct text *line, bool json, const char *key, uint64_t value)
+{
+	size_t before = line->len;
+
+	text_add(line, json ? SPAN(",\"") : SPAN(" "));
+	text_add(line, span_of(key));
+	text_add(line, json ? SPAN("\":") : SPAN("="));
+	text_u64(line, value);
+	if (line->cut)
+		line->len = before;
 }
 
 static void add_head(struct text *line, bool json, enum log_level level, const char *event)
@@ -216,26 +230,66 @@ static void add_head(struct text *line, bool json, enum log_level level, const c
 		text_f(line, "%02d:%02d:%02d.%03d %s %s", tm.tm_hour, tm.tm_min, tm.tm_sec, ms, level_names[level], event);
 }
 
+void log_begin(struct log_line *l, enum log_level level, const char *event)
+{
+	l->on = level <= log_get_level();
+	if (!l->on)
+		return;
+	pthread_mutex_lock(&logs.lock);
+	l->json = logs.format == LOG_JSON;
+	pthread_mutex_unlock(&logs.lock);
+	text_over(&l->text, l->memory, sizeof(l->memory) - END_BYTES);
+	add_head(&l->text, l->json, level, event);
+}
+
+void log_span(struct log_line *l, const char *key, struct span value)
+{
+	if (l->on && !l->text.cut)
+		add_pair(&l->text, l->json, key, value);
+}
+
+void log_text(struct log_line *l, const char *key, const char *value) { log_span(l, key, span_of(value)); }
+
+void log_u64(struct log_line *l, const char *key, uint64_t value)
+{
+	if (l->on && !l->text.cut)
+		add_number(&l->text, l->json, key, value);
+}
+
+void log_f(struct log_line *l, const char *key, const char *format, ...)
+{
+	char memory[VALUE_MAX_BYTES];
+	va_list values;
+
+	if (!l->on)
+		return;
+	va_start(values, format);
+	int n = vsnprintf(memory, sizeof(memory), format, values);
+	va_end(values);
+	if (n >= 0)
+		log_span(l, key, (struct span){ memory, (size_t)n < sizeof(memory) ? (size_t)n : sizeof(memory) - 1 });
+}
+
+void log_end(struct log_line *l)
+{
+	if (!l->on)
+		return;
+	if (l->json)
+		end_char(&l->text, '}');
+	end_char(&l->text, '\n');
+	emit(text_span(&l->text));
+}
+
 void log_event(enum log_level level, const char *event, ...)
 {
-	char memory[LINE_MAX_BYTES];
-	struct text line;
+	struct log_line l;
 	va_list pairs;
 	const char *key, *value;
 
-	if (level > log_get_level())
-		return;
-	pthread_mutex_lock(&logs.lock);
-	bool json = logs.format == LOG_JSON;
-	pthread_mutex_unlock(&logs.lock);
-	text_over(&line, memory, sizeof(memory) - END_BYTES);
-	add_head(&line, json, level, event);
+	log_begin(&l, level, event);
 	va_start(pairs, event);
-	while (!line.cut && (key = va_arg(pairs, const char *)) && (value = va_arg(pairs, const char *)))
-		add_pair(&line, json, key, value);
+	while ((key = va_arg(pairs, const char *)) && (value = va_arg(pairs, const char *)))
+		log_text(&l, key, value);
 	va_end(pairs);
-	if (json)
-		end_char(&line, '}');
-	end_char(&line, '\n');
-	emit(text_span(&line));
+	log_end(&l);
 }

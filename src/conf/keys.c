@@ -125,14 +125,14 @@ static const struct conf_key rewrite_keys[] = {
 	CONF_END
 };
 static const struct conf_key request_headers_keys[] = {
-	CONF_ROW(struct conf_route, "set", request_set, CONF_T_MAP, .read = read_field, .help = "fields to set, whatever was there",
+	CONF_ROW(struct conf_route, "set", request_set, CONF_T_MAP, .read = read_set_request_field, .help = "fields to set, whatever was there",
 		.example = "{x-team: search}"),
 	CONF_ROW(struct conf_route, "remove", request_remove, CONF_T_TEXTS, .read = read_field_name, .help = "fields to take out",
 		.example = "[x-debug]"),
 	CONF_END
 };
 static const struct conf_key response_headers_keys[] = {
-	CONF_ROW(struct conf_route, "set", reply_set, CONF_T_MAP, .read = read_field, .help = "fields to set, whatever was there",
+	CONF_ROW(struct conf_route, "set", reply_set, CONF_T_MAP, .read = read_set_reply_field, .help = "fields to set, whatever was there",
 		.example = "{cache-control: no-store}"),
 	CONF_ROW(struct conf_route, "remove", reply_remove, CONF_T_TEXTS, .read = read_field_name, .help = "fields to take out",
 		.example = "[x-powered-by]"),

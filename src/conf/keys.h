@@ -17,6 +17,8 @@ READER(read_srv);
 READER(read_host_header);
 READER(read_field);
 READER(read_field_name);
+READER(read_set_request_field);
+READER(read_set_reply_field);
 READER(read_route_name);
 READER(read_host);
 READER(read_route_path);

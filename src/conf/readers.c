@@ -147,6 +147,43 @@ bool read_field(struct conf_reading *r, void *field, struct span text, unsigned 
 	return false;
 }
 
+/* Fields that say how a message travels on one connection. We make those ourselves: setting them would do nothing, or let the two
+ * ends disagree about where the message ends. */
+static bool is_ours_to_make(struct span name)
+{
+	static const char *const names[] = { "connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding",
+		"upgrade" };
+	for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (span_eq_nocase(name, span_of(names[i])))
+			return true;
+	return false;
+}
+
+static bool refuse_field(struct conf_reading *r, struct span name, const char *hint)
+{
+	conf_complain(r, SPAN_NONE, "'" SPAN_FMT "' cannot be set", SPAN_ARG(name));
+	conf_hint(r, "%s", hint);
+	return false;
+}
+
+/* In requests `host` may be set, for one route; host_header does it for all of an upstream. */
+bool read_set_request_field(struct conf_reading *r, void *field, struct span text, unsigned index)
+{
+	const struct conf_pair *pair = field;
+	if (index % 2 == 0 && is_ours_to_make(text))
+		return refuse_field(r, text, "it describes one connection, or where a body ends: outrigger makes it itself");
+	if (index % 2 == 1 && span_eq_nocase(pair->name, SPAN("host")))
+		return read_host_header(r, field, text, 0);
+	return read_field(r, field, text, index);
+}
+
+bool read_set_reply_field(struct conf_reading *r, void *field, struct span text, unsigned index)
+{
+	if (index % 2 == 0 && span_eq_nocase(text, SPAN("host")))
+		return refuse_field(r, text, "only requests have it");
+	return read_set_request_field(r, field, text, index);
+}
+
 bool read_route_name(struct conf_reading *r, void *field, struct span text, unsigned index)
 {
 	(void)field; (void)index;

@@ -95,7 +95,7 @@ static enum reason find_route(struct exchange *ex)
 
 	if (!request_normalise_path(&ex->request, &ex->arena))
 		return REASON_request_invalid;
-	if (!router->origin && forward_is_loop(&ex->request))
+	if (!router->origin && forward_is_loop(&ex->request, router->instance))
 		return REASON_loop_detected;
 	switch (router_match(router, &ex->request, &ex->arena, &route, &ex->answer.allow)) {
 	case ROUTE_NOT_FOUND: return REASON_route_not_found;

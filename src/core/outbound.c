@@ -72,6 +72,7 @@ bool exchange_outbound(struct exchange *ex, struct request *out)
 		.timeout_ms = until_us > ex->worker->now_us ? (until_us - ex->worker->now_us) / 1000 : 0,
 		.trace = &ex->trace,
 		.rand = &ex->worker->rand,
+		.instance = ex->route->router->instance,
 		.set = &ex->route->request_set,
 		.remove = conf->request_remove.at,
 		.remove_count = conf->request_remove.count,

@@ -114,6 +114,7 @@ struct router *router_new(const struct router_parts *parts)
 	router->refs = 1;
 	router->worker = parts->worker;
 	router->origin = parts->origin;
+	router->instance = parts->instance;
 	router->conf = conf_ref(conf);
 	arena_init(&router->arena, NULL, ROUTER_ARENA_MAX);
 	router->none = (struct route){ .name = SPAN("none"), .index = conf->route_count, .router = router };

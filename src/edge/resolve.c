@@ -144,11 +144,12 @@ static bool name_of_endpoint(struct resolver *r, struct endpoint *e)
 
 static void tell(const struct name *n, enum log_level level, const char *event, const char *key, const char *value)
 {
-	char upstream[128] = { 0 };
-	struct text t;
-	text_over(&t, upstream, sizeof(upstream) - 1);
-	text_add(&t, n->upstream->name);
-	log_event(level, event, "upstream", upstream, "host", n->text, key, value, NULL);
+	struct log_line l;
+	log_begin(&l, level, event);
+	log_span(&l, "upstream", n->upstream->name);
+	log_text(&l, "host", n->text);
+	log_text(&l, key, value);
+	log_end(&l);
 }
 
 static void tell_count(const struct name *n, const char *event, unsigned count)

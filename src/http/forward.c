@@ -20,7 +20,7 @@ static const uint64_t claimed_fields = BIT(FORWARDED) | BIT(X_FORWARDED_FOR) | B
 enum { OWN_FIELDS = 16 };                 /* at most that many are added besides those that the operator sets */
 
 /* Room for the computed values of one request: traceparent, port, attempt, timeout, grpc-timeout. */
-struct scratch { char trace[55], port[20], attempt[20], timeout[20], grpc[21]; };
+struct scratch { char trace[55], port[20], attempt[20], timeout[20], grpc[21], via[16 + INSTANCE_ID + 2]; };
 
 static bool is_close_option(struct span option)
 {
@@ -182,6 +182,17 @@ static bool add_deadline(struct request *out, const struct request *in, const st
 	return facts->timeout_field == FIELD_GRPC_TIMEOUT || fields_add_id(&out->fields, facts->timeout_field, ms);
 }
 
+static struct span write_via(char *to, unsigned minor, struct span instance)
+{
+	memcpy(to, minor == 0 ? "1.0 outrigger" : "1.1 outrigger", 13);
+	if (instance.len == 0 || instance.len > INSTANCE_ID)
+		return (struct span){ to, 13 };
+	memcpy(to + 13, " (", 2);
+	memcpy(to + 15, instance.at, instance.len);
+	to[15 + instance.len] = ')';
+	return (struct span){ to, 16 + instance.len };
+}
+
 static bool add_own(struct request *out, const struct request *in, const struct forward_facts *facts, struct scratch *scratch)
 {
 	struct fields *f = &out->fields;
@@ -196,7 +207,7 @@ static bool add_own(struct request *out, const struct request *in, const struct 
 		if (!fields_add_id(f, FIELD_X_OUTRIGGER_ATTEMPT, attempt))
 			return false;
 	}
-	return fields_add_id(f, FIELD_VIA, in->minor == 0 ? SPAN("1.0 outrigger") : SPAN("1.1 outrigger")) &&
+	return fields_add_id(f, FIELD_VIA, write_via(scratch->via, in->minor, facts->instance)) &&
 		fields_add_id(f, FIELD_X_REQUEST_ID, (struct span){ t->request_id, t->request_id_len }) &&
 		fields_add_id(f, FIELD_TRACEPARENT, write_traceparent(scratch, t, facts->rand, facts->attempt)) &&
 		add_deadline(out, in, facts, scratch);
@@ -258,18 +269,31 @@ static struct span received_by(struct span element)
 	return (struct span){ element.at + from, i - from };
 }
 
-bool forward_is_loop(const struct request *r)
+/* ... and the comment, without its parentheses. */
+static struct span comment_of(struct span element)
+{
+	const char *open = element.len ? memchr(element.at, '(', element.len) : NULL;
+	const char *close = open ? memchr(open, ')', (size_t)(span_end(element) - open)) : NULL;
+
+	return close ? span_trim(span_between(open + 1, close)) : SPAN_NONE;
+}
+
+bool forward_is_loop(const struct request *r, struct span instance)
 {
 	struct span rest, element;
+	unsigned hops = 0;
 
 	if (!fields_have(&r->fields, FIELD_VIA))
 		return false;
 	for (unsigned i = 0; i < r->fields.count; i++) {
 		if (r->fields.at[i].id != FIELD_VIA)
 			continue;
-		for (rest = r->fields.at[i].value; span_next(&rest, ',', &element);)
-			if (span_eq_nocase(received_by(element), SPAN("outrigger")))
+		for (rest = r->fields.at[i].value; span_next(&rest, ',', &element);) {
+			if (!span_eq_nocase(received_by(element), SPAN("outrigger")))
+				continue;
+			if (++hops > VIA_HOPS_MAX || (instance.len && span_eq(comment_of(element), instance)))
 				return true;
+		}
 	}
 	return false;
 }

@@ -70,18 +70,20 @@ static void eject(const struct outlier *o, struct exchange *ex, struct endpoint 
 {
 	uint64_t now = ex->worker->now_us, times = __atomic_add_fetch(&e->ejections, 1, __ATOMIC_RELAXED);
 	uint64_t rest = times > o->conf.max_eject_for_us / o->conf.eject_for_us ? o->conf.max_eject_for_us : o->conf.eject_for_us * times;
-	char name[128], upstream[128], seconds[24], status[8];
-	struct text t;
+	struct log_line l;
 
 	__atomic_store_n(&e->ejected_until_us, now + rest, __ATOMIC_RELAXED);
 	__atomic_store_n(&e->consecutive_errors, 0, __ATOMIC_RELAXED);
 	counter_add(&ex->route->router->upstream_stats[o->upstream->index].ejections, 1);
-	text_over(&t, name, sizeof(name)); text_f(&t, SPAN_FMT "%c", SPAN_ARG(e->name), 0);
-	text_over(&t, upstream, sizeof(upstream)); text_f(&t, SPAN_FMT "%c", SPAN_ARG(o->upstream->name), 0);
-	text_over(&t, seconds, sizeof(seconds)); text_f(&t, "%.3f%c", (double)rest / 1e6, 0);
-	text_over(&t, status, sizeof(status)); text_f(&t, "%d%c", ex->reply.status, 0);
-	log_event(LOG_WARN, "endpoint_ejected", "upstream", upstream, "endpoint", name, "for_s", seconds,
-		"last_error", why != REASON_NONE ? reason_name(why) : status, NULL);
+	log_begin(&l, LOG_WARN, "endpoint_ejected");
+	log_span(&l, "upstream", o->upstream->name);
+	log_span(&l, "endpoint", e->name);
+	log_f(&l, "for_s", "%.3f", (double)rest / 1e6);
+	if (why != REASON_NONE)
+		log_text(&l, "last_error", reason_name(why));
+	else
+		log_f(&l, "last_error", "%d", ex->reply.status);
+	log_end(&l);
 }
 
 static void record(const struct outlier *o, struct exchange *ex, struct outlier_slot *slot, bool error, enum reason why)

@@ -4,6 +4,7 @@ import re
 import pytest
 
 from client import request
+from proxy import free_port
 from upstream import head, raw, reply
 
 
@@ -74,7 +75,8 @@ def test_request_id_of_the_upstream_does_not_win(stranger, up):
 
 def test_request_id_on_our_own_answers(stranger):
     assert stranger.ask("GET", "*", "X-Request-ID: his").fields.get("x-request-id") is not None
-    assert stranger.ask("GET", "/", "X-Request-ID: his", "Via: 1.1 outrigger").fields.get("x-request-id") == "his"
+    r = stranger.ask("GET", "/", "X-Request-ID: his", *["Via: 1.1 outrigger"] * 11)
+    assert r.status == 502 and r.fields.get("x-request-id") == "his"
 
 
 # ── tracing ──
@@ -144,9 +146,10 @@ def test_forwarded_fields_of_friends_who_say_nothing(friend, up):
 # ── Via, Server, Proxy-Status ──
 
 def test_via(stranger, up):
-    assert seen(stranger, up).get("via") == "1.1 outrigger"
-    assert seen(stranger, up, "Via: 1.0 fred, 1.1 p.example (Apache)").all("via") == ["1.0 fred, 1.1 p.example (Apache)", "1.1 outrigger"]
-    assert seen(stranger, up, version="1.0").get("via") == "1.0 outrigger"
+    ours = seen(stranger, up).get("via")
+    assert re.fullmatch(r"1\.1 outrigger \([0-9a-f]{8}\)", ours)
+    assert seen(stranger, up, "Via: 1.0 fred, 1.1 p.example (Apache)").all("via") == ["1.0 fred, 1.1 p.example (Apache)", ours]
+    assert seen(stranger, up, version="1.0").get("via") == ours.replace("1.1", "1.0")
 
 
 def test_no_via_on_replies(stranger, up):
@@ -160,6 +163,31 @@ def test_loop_is_detected(rig):
     r = proxy.ask()
     assert r.status == 502 and r.json()["reason"] == "loop_detected"
     assert r.fields.get("proxy-status") == 'outrigger; error=proxy_loop_detected; details="loop_detected"'
+    assert sorted(x.get("reason", "") for x in proxy.access_log(2)) == ["", "loop_detected"]
+
+
+def test_outriggers_in_a_row_are_no_loop(rig, up):
+    inner = rig.before(up)
+    outer = rig.outrigger(routes=[{"path": "/", "upstream": f"http://127.0.0.1:{inner.port}"}])
+    outermost = rig.outrigger(routes=[{"path": "/", "upstream": f"http://127.0.0.1:{outer.port}"}])
+    up.default = reply(b"at last")
+    assert outermost.ask().body == b"at last"
+    via = up.last.fields.all("via")
+    assert len(via) == 3 and len(set(via)) == 3 and all(v.startswith("1.1 outrigger (") for v in via)
+
+
+def test_a_loop_of_two_is_detected(rig):
+    port = free_port()
+    first = rig.outrigger(routes=[{"path": "/", "upstream": f"http://127.0.0.1:{port}"}])
+    rig.outrigger(listen=f"127.0.0.1:{port}", routes=[{"path": "/", "upstream": f"http://127.0.0.1:{first.port}"}])
+    r = first.ask()
+    assert r.status == 502 and r.json()["reason"] == "loop_detected"
+
+
+def test_a_chain_too_long_is_a_loop(stranger, up):
+    ten = [f"Via: 1.1 outrigger ({i:08x})" for i in range(10)]
+    assert stranger.ask("GET", "/", *ten).status == 200
+    assert stranger.ask("GET", "/", *ten, "Via: 1.1 outrigger").json()["reason"] == "loop_detected"
 
 
 def test_server_is_the_upstreams(stranger, up):
@@ -239,12 +267,11 @@ def test_deadline_of_a_grpc_call(stranger, up):
 
 def test_operators_edits(rig):
     up = rig.upstream(reply(b"x", 200, "X-Powered-By: php", "Cache-Control: public", "X-Kept: 1"))
-    proxy = rig.before(up, route={"request_headers": {"set": {"x-team": "search", "host": "other.example", "connection": "close"}, "remove": ["x-debug", "cookie"]},
+    proxy = rig.before(up, route={"request_headers": {"set": {"x-team": "search", "host": "other.example"}, "remove": ["x-debug", "cookie"]},
                                   "response_headers": {"set": {"cache-control": "no-store", "x-new": "y"}, "remove": ["x-powered-by"]}})
     r = proxy.ask("GET", "/", "X-Debug: 1", "X-Team: mine", "Cookie: a", "X-Kept: 1")
     f = up.last.fields
     assert f.get("x-team") == "search" and "x-debug" not in f and "cookie" not in f and f.get("x-kept") == "1" and f.get("host") == "other.example"
-    assert f.get("connection", "keep-alive") != "close"
     assert r.fields.get("cache-control") == "no-store" and r.fields.get("x-new") == "y" and "x-powered-by" not in r.fields
 
 

@@ -79,7 +79,7 @@ static void judge(struct raw_play *p)
 	trace_begin(&trace, q, &dice, 1700000000000);
 	ORACLE(fields_init(&set, &p->arena, 2) && fields_add(&set, SPAN("x-team"), SPAN("search")) &&
 		fields_add(&set, SPAN("Connection"), SPAN("x-team")));
-	(void)forward_is_loop(q);
+	(void)forward_is_loop(q, SPAN("c0ffee00"));
 	ORACLE(forward_request(&up, q, &facts, &p->arena));
 	out = malloc(h1_request_size(&up) + 3 * body.len + 64 + h1_trailers_size(&p->reader.trailers));
 	ORACLE(out);

@@ -131,7 +131,7 @@ static bool build(struct world *w)
 		ok = (w->upstreams[i] = upstream_new(w->conf, &w->conf->upstreams[i])) != NULL;
 	}
 	struct router_parts parts = {
-		.conf = w->conf, .worker = &w->worker, .upstreams = w->upstreams, .shared = w->shared,
+		.conf = w->conf, .worker = &w->worker, .upstreams = w->upstreams, .shared = w->shared, .instance = SPAN("c0ffee00"),
 		.types = w->types, .type_count = w->type_count, .server_of = server_of, .self = w,
 	};
 	return ok && (w->router = router_new(&parts));

@@ -259,6 +259,28 @@ static void test_upstreams_and_routes(void **state)
 	TRY_ALL(cases);
 }
 
+#define ROUTE "listen: :1\nroutes:\n  - upstream: http://a:1\n"
+static void test_fields_that_are_not_the_operators(void **state)
+{
+	static const char *const names[] = { "connection", "Content-Length", "keep-alive", "Proxy-Connection", "te", "trailer", "Transfer-Encoding",
+		"upgrade" };
+	(void)state;
+	for (unsigned i = 0; i < 2 * sizeof(names) / sizeof(*names); i++) {
+		char yaml[256], expected[128];
+		const char *name = names[i / 2], *way = i % 2 ? "response" : "request";
+		snprintf(yaml, sizeof(yaml), ROUTE "    %s_headers: {set: {x-a: b, %s: c}, remove: [%s]}\n", way, name, name);
+		snprintf(expected, sizeof(expected), "4:%d: error: '%s' cannot be set\n", i % 2 ? 38 : 37, name);
+		try_expect(yaml, expected);
+	}
+	static const struct bad cases[] = {
+		{ ROUTE "    response_headers: {set: {Host: a.example}}\n", "4:30: error: 'Host' cannot be set\n" },
+		{ ROUTE "    request_headers: {set: {Host: \"[::1]:80\", upgrades: 1, te-x: 1}}\n", "" },
+		{ ROUTE "    request_headers: {set: {host: \"a b\"}}\n", "4:36: error: 'a b' cannot be a Host\n" },
+		{ ROUTE "    request_headers: {set: {host: \"\"}}\n", "4:36: error: '' cannot be a Host\n" },
+	};
+	TRY_ALL(cases);
+}
+
 static void test_contradictions(void **state)
 {
 	(void)state;
@@ -311,7 +333,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_keys), cmocka_unit_test(test_units), cmocka_unit_test(test_other_units), cmocka_unit_test(test_addresses),
-		cmocka_unit_test(test_upstreams_and_routes), cmocka_unit_test(test_contradictions), cmocka_unit_test(test_five_at_once),
+		cmocka_unit_test(test_upstreams_and_routes), cmocka_unit_test(test_fields_that_are_not_the_operators), cmocka_unit_test(test_contradictions), cmocka_unit_test(test_five_at_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

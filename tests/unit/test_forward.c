@@ -342,30 +342,6 @@ static void no_memory(void **state)
 	}
 }
 
-static void loops(void **state)
-{
-	static const struct { const char *via; bool loop; } table[] = {
-		{ "", false },
-		{ "Via: 1.1 outrigger\r\n", true },
-		{ "Via: 1.0 a, 1.1 outrigger, 1.1 b\r\n", true },
-		{ "Via: 1.0 a\r\nVia: 2 OUTRIGGER (x)\r\n", true },
-		{ "Via: HTTP/1.1\toutrigger(x)\r\n", true },
-		{ "Via: 1.1 outrigger2, 1.1 not-outrigger\r\n", false },
-		{ "Via: 1.1 a (outrigger)\r\n", false },
-		{ "Via: outrigger\r\n", false },
-		{ "Via:\r\n", false },
-		{ "X-Via: 1.1 outrigger\r\n", false },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-		struct request q = request_of(table[i].via);
-
-		if (forward_is_loop(&q) != table[i].loop)
-			fail_msg("%s: %d", table[i].via, !table[i].loop);
-	}
-}
-
 static void replies(void **state)
 {
 	static const struct { int status; const char *in, *out; } table[] = {
@@ -569,7 +545,7 @@ int main(void)
 		cmocka_unit_test(fields_of_a_stranger), cmocka_unit_test(fields_of_a_trusted_peer),
 		cmocka_unit_test(unix_socket_has_no_address), cmocka_unit_test(second_attempt), cmocka_unit_test(deadlines),
 		cmocka_unit_test(operator_has_the_last_word),
-		cmocka_unit_test(target_and_authority_are_the_callers), cmocka_unit_test(no_memory), cmocka_unit_test(loops),
+		cmocka_unit_test(target_and_authority_are_the_callers), cmocka_unit_test(no_memory),
 		cmocka_unit_test(replies), cmocka_unit_test(replies_edited), cmocka_unit_test(timeouts), cmocka_unit_test(request_ids),
 		cmocka_unit_test(uuids), cmocka_unit_test(traces), cmocka_unit_test(two_traceparents_are_none),
 	};

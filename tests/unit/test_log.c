@@ -116,6 +116,51 @@ static void values_cannot_forge_lines_or_fields(void **state)
 	log_stop();
 }
 
+static void piece_by_piece(void **state)
+{
+	(void)state;
+	struct log_line l;
+	for (unsigned json = 0; json < 2; json++) {
+		start(json ? LOG_JSON : LOG_TEXT);
+		log_begin(&l, LOG_WARN, "e");
+		log_span(&l, "upstream", span_first(SPAN("orders and more"), 6));
+		log_u64(&l, "left", 18446744073709551615u);
+		log_f(&l, "for_s", "%.3f", 2.5);
+		log_text(&l, "why", "no reason");
+		log_end(&l);
+		log_begin(&l, LOG_DEBUG, "unheard");      /* the level is info */
+		log_u64(&l, "n", 1);
+		log_f(&l, "f", "%d", 2);
+		log_end(&l);
+		hear_all();
+		assert_ends_with(json ? ",\"event\":\"e\",\"upstream\":\"orders\",\"left\":18446744073709551615,\"for_s\":\"2.500\",\"why\":\"no reason\"}\n"
+			: " warn e upstream=orders left=18446744073709551615 for_s=2.500 why=\"no reason\"\n");
+	}
+}
+
+static void a_number_fits_whole_or_not_at_all(void **state)
+{
+	(void)state;
+	char filler[900];
+	struct log_line l;
+	memset(filler, 'x', sizeof(filler));
+	for (size_t cut = 0; cut < 40; cut++) {   /* the last filler ends at each place near the line's end */
+		said_len = 0;
+		start(LOG_JSON);
+		log_begin(&l, LOG_WARN, "e");
+		for (unsigned i = 0; i < 4; i++)
+			log_span(&l, "k", (struct span){ filler, sizeof(filler) });
+		log_span(&l, "k", (struct span){ filler, LOG_LINE_BYTES - l.text.len - 7 - cut });
+		log_u64(&l, "number", 1234567890);
+		log_end(&l);
+		hear_all();
+		bool whole = memmem(said, said_len, ",\"number\":1234567890}\n", 22) != NULL;
+		assert_true(whole || !memmem(said, said_len, "number", 6));
+		assert_int_equal(whole, cut >= 22);
+		assert_true(said_len <= LOG_LINE_BYTES && said[said_len - 2] == '}');
+	}
+}
+
 static void levels(void **state)
 {
 	(void)state;
@@ -354,6 +399,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(text_lines, begin, end),
 		cmocka_unit_test_setup_teardown(json_lines, begin, end),
 		cmocka_unit_test_setup_teardown(values_cannot_forge_lines_or_fields, begin, end),
+		cmocka_unit_test_setup_teardown(piece_by_piece, begin, end),
+		cmocka_unit_test_setup_teardown(a_number_fits_whole_or_not_at_all, begin, end),
 		cmocka_unit_test_setup_teardown(levels, begin, end),
 		cmocka_unit_test_setup_teardown(long_values_are_cut, begin, end),
 		cmocka_unit_test_setup_teardown(keys_that_do_not_fit_are_left_out, begin, end),
