@@ -96,6 +96,7 @@ static void guest_asks(struct event *e)
 	ex->client_trusted = g->trusted;
 	ex->scheme = SPAN("http");
 	ex->listener_port = 8080;
+	ex->timing.first_byte_us -= g->began_us;
 	if (g->leave_us != TIMER_NEVER)
 		plan(g, &g->leave, g->leave_us, guest_goes);
 	if (!fill_request(g, &ex->request)) {
