@@ -82,6 +82,14 @@ static void write_level(const struct scenario *s, struct text *out, const char *
 			text_f(out, "%s" SPAN_FMT "\n", indent, SPAN_ARG(s->lines[i].rest));
 }
 
+/* path PATH: of the route, instead of / */
+static void write_paths(const struct scenario *s, struct text *out)
+{
+	for (unsigned i = 0; i < s->line_count; i++)
+		if (span_eq(s->lines[i].word[0], SPAN("path")))
+			text_f(out, "    path: \"" SPAN_FMT "\"\n", SPAN_ARG(s->lines[i].rest));
+}
+
 static bool has(const struct scenario *s, const char *word)
 {
 	for (unsigned i = 0; i < s->line_count; i++)
@@ -124,7 +132,11 @@ static bool write_config(struct scenario *s)
 	}
 	text_add(&out, SPAN("routes:\n"));
 	write_level(s, &out, "also", "  - ");
-	text_f(&out, "  - name: main\n    path: /\n%s", has(s, "no-upstream") ? "" : "    upstream: app\n");
+	text_add(&out, SPAN("  - name: main\n"));
+	if (!has(s, "path"))
+		text_add(&out, SPAN("    path: /\n"));
+	write_paths(s, &out);
+	text_f(&out, "%s", has(s, "no-upstream") ? "" : "    upstream: app\n");
 	write_level(s, &out, "route", "    ");
 	s->plan.config = text_span(&out);
 	return !out.cut;
@@ -146,7 +158,7 @@ static bool read_doors(struct scenario *s, const struct scenario_line *l)
 /* Are all first words known? Those that shape the plan are read here. */
 static bool read_plan(struct scenario *s)
 {
-	static const char *const known[] = { "config", "route", "service", "global", "also", "endpoints", "no-upstream", "upstream", "at",
+	static const char *const known[] = { "config", "route", "service", "global", "also", "endpoints", "no-upstream", "path", "upstream", "at",
 		"check", "see", "seed", "store", "doors" };
 	for (unsigned i = 0; i < s->line_count; i++) {
 		const struct scenario_line *l = &s->lines[i];

@@ -233,6 +233,7 @@ static bool compare(struct seen *s, struct span what, struct span v)
 	const struct guest *g = s->e->guest;
 	const struct { const char *word; uint64_t got; } numbers[] = {
 		{ "body", g->got }, { "attempts", g->attempts }, { "reached", g->reached }, { "informed", g->last_informational }, { "sent", g->sent },
+		{ "length", g->told_length },
 	};
 	uint64_t n;
 	if (span_eq(what, SPAN("reason")))
