@@ -15,7 +15,7 @@ endif
 
 # ── packages (Debian's names, | for or; elsewhere `make packages` looks for the libraries, names what is missing and stops) ──
 PACKAGES_BUILD := gcc make pkg-config libc6-dev libuv1-dev libyaml-dev libcurl4-openssl-dev libssl-dev libc-ares-dev libpcre2-dev libllhttp-dev|node-llhttp
-PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev clang libclang-rt-dev|libclang-rt-14-dev python3 python3-pytest python3-yaml curl
+PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev clang libclang-rt-dev|libclang-rt-14-dev python3 python3-pytest python3-yaml curl chromium $(if $(shell command -v npm),,nodejs npm)
 PACKAGES_BENCH := $(PACKAGES_BUILD) nginx-light haproxy strace python3
 
 # ── libraries ──
@@ -59,7 +59,7 @@ LDFLAGS_ALL  = -pthread $(LINK_$(VARIANT)) $(LDFLAGS)
 CORE_SRC := $(wildcard $(patsubst %,src/%/*.c,base conf http core policy))
 EDGE_SRC := $(wildcard src/edge/*.c src/app/*.c)
 CORE_OBJ := $(CORE_SRC:%.c=$B/%.o) $(LLHTTP_OBJ)
-EDGE_OBJ := $(EDGE_SRC:%.c=$B/%.o) $B/gen/demo_conf.o
+EDGE_OBJ := $(EDGE_SRC:%.c=$B/%.o) $B/gen/demo_conf.o $B/gen/live_files.o
 RIG_OBJ  := $(patsubst %.c,$B/%.o,$(wildcard tests/rig/*.c))
 SCENARIOS := $(wildcard tests/scenario/*.scn)
 UNIT_BIN := $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/test_*.c))
@@ -81,8 +81,26 @@ $B/gen/demo_conf.c: conf/demo.yaml
 	@mkdir -p $(@D)
 	$Q{ echo '/* generated from $< */'; echo 'extern const char demo_conf[];'; echo 'const char demo_conf[] ='; \
 		sed -e 's/[\\"?]/\\&/g' -e 's/^/"/' -e 's/$$/\\n"/' $<; echo ';'; } > $@
+# the live page; its charts are uPlot's when npm can get it, and a plain canvas' otherwise
+UPLOT := uplot@1.6.32
+page-modules:                           ## what the live page's browser test needs from npm
+	$Qtest -d build/npm/node_modules/axe-core || npm install --silent --no-audit --no-fund --prefix build/npm playwright-core axe-core >/dev/null
+build/npm/uplot.js build/npm/uplot.css &:
+	@mkdir -p build/npm
+	$Qif command -v npm >/dev/null && npm install --silent --no-audit --no-fund --prefix build/npm $(UPLOT) >/dev/null 2>&1; \
+	then cp build/npm/node_modules/uplot/dist/uPlot.iife.min.js build/npm/uplot.js; cp build/npm/node_modules/uplot/dist/uPlot.min.css build/npm/uplot.css; \
+	else echo "  npm or the package $(UPLOT) is not there: the live page draws with its own canvas"; \
+		echo '/* uPlot was not there at build time */' | tee build/npm/uplot.js > build/npm/uplot.css; fi
+LIVE := src/app/live/index.html src/app/live/live.css src/app/live/live.js build/npm/uplot.js build/npm/uplot.css
+$B/gen/live_files.c: $(LIVE) Makefile
+	@mkdir -p $(@D)
+	$Q{ echo '/* generated */'; echo '#include "src/app/live.h"'; \
+		for f in $(LIVE); do n=$$(basename $$f | tr . _); echo "static const unsigned char $$n[] = {"; od -An -v -tu1 $$f | sed 's/  *\([0-9]\)/,\1/g; s/^,//; s/$$/,/'; echo '};'; done; \
+		echo 'const struct live_file live_files[] = {'; \
+		for f in $(LIVE); do n=$$(basename $$f | tr . _); case $$f in *.html) p=/; t='text/html; charset=utf-8';; *.css) p=/$$(basename $$f); t=text/css;; \
+			*) p=/$$(basename $$f); t=text/javascript;; esac; echo "{ \"$$p\", \"$$t\", $$n, sizeof($$n) },"; done; echo '{ 0 } };'; } > $@
 $B/gen/%.o: $B/gen/%.c
-	$Q$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
+	$Q$(CC) -I. $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
 $B/llhttp/%.o: $(LLHTTP_DIR)/%.c
 	@mkdir -p $(@D)
 	$Q$(CC) $(LLHTTP_CFLAGS) $(filter-out -W%,$(CFLAGS_ALL)) -w -c -o $@ $<
@@ -154,6 +172,7 @@ test: packages-test                     ## everything: installs what is missing,
 	$Q$(MAKE) VARIANT=release all unit
 	$Q$(MAKE) VARIANT=debug unit edge-unit scenario torture
 	$Q$(MAKE) VARIANT=fuzz fuzz-replay
+	$Q$(MAKE) page-modules
 	$Q$(MAKE) VARIANT=release e2e
 	$Q$(MAKE) VARIANT=debug e2e
 	$QOUTRIGGER_WORKERS=2 $(MAKE) VARIANT=tsan e2e
@@ -162,4 +181,4 @@ clean:                                  ## remove everything built
 	$Qrm -rf build
 help:                                   ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-.PHONY: demo install uninstall e2e fuzz-replay lint packages packages-test packages-bench test all unit edge-unit bench clean help scenario torture
+.PHONY: page-modules demo install uninstall e2e fuzz-replay lint packages packages-test packages-bench test all unit edge-unit bench clean help scenario torture

@@ -66,7 +66,8 @@ static int parse(int argc, char **argv, struct options *o, const char **command)
 	const char *set = NULL;
 	struct { const char *name; const char **at; } valued_options[] = {
 		{ "-c", &o->config }, { "--config", &o->config }, { "--listen", &o->listen }, { "--to", &o->to }, { "--set", &set },
-		{ "--admin", &o->admin }, { "--log-level", &o->log_level },
+		{ "--admin", &o->admin }, { "--log-level", &o->log_level }, { "--route", &o->route }, { "--status", &o->status },
+		{ "--slow", &o->slow },
 	};
 	for (int i = 1; i < argc; i++) {
 		const char *word = argv[i];

@@ -12,6 +12,7 @@ struct options {
 	const char *sets[SETS_MAX]; unsigned set_count;
 	const char *admin;                    /* --admin ADDR */
 	const char *log_level;
+	const char *route, *status, *slow;    /* tap */
 	bool json, origin, ready, no_color;
 	const char *words[WORDS_MAX]; unsigned word_count;     /* what is left, without the command */
 };
@@ -34,6 +35,8 @@ bool command_set_up_log(const struct options *, const struct conf *);      /* fa
 	X(schema,      "",                         "print the JSON Schema (draft-07) for editors") \
 	X(reference,   "[configuration|errors|example]", "print docs/configuration.md, docs/errors.md or conf/outrigger.yaml") \
 	X(status,      "[--json]",                 "routes and upstreams of the outrigger at --admin, at a glance") \
+	X(top,         "",                         "the same again every second") \
+	X(tap,         "[--route R] [--status 5xx] [--slow 1s]", "requests as they end, one line each") \
 	X(healthcheck, "[--ready]",                "exit 0 when it is alive, or ready (for Docker HEALTHCHECK); 1 otherwise") \
 	X(drain,       "",                         "it says not ready, and asks clients to leave; it goes on serving") \
 	X(undrain,     "",                         "... and takes that back") \

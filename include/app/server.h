@@ -24,7 +24,7 @@ const char *life_name(enum life);
 
 enum { EXIT_DONE = 0, EXIT_USAGE = 64, EXIT_LISTEN = 69, EXIT_INTERNAL = 70, EXIT_CONFIG = 78 };
 
-struct resolver; struct fetcher; struct health; struct admin; struct access_log; struct metrics;
+struct resolver; struct fetcher; struct health; struct admin; struct access_log; struct metrics; struct rows;
 
 struct server {
 	struct conf        *conf;
@@ -40,6 +40,7 @@ struct server {
 	struct health      *health;
 	struct admin       *admin;
 	struct access_log  *access_log;
+	struct rows        *rows;
 	enum life           life;             /* written by the control thread only */
 	bool                asked_to_drain;   /* POST /drain                         */
 	unsigned            drained;          /* threads that have nothing left      */

@@ -20,7 +20,7 @@ struct conf_client {                              /* limits on the client side o
 	uint64_t max_header_size, max_headers, max_target_size, max_request_body;
 };
 
-struct conf_admin { struct span listen; struct conf_texts public_paths; struct span token_file; };
+struct conf_admin { struct span listen; struct conf_texts public_paths; struct span token_file; bool page; };
 
 struct conf_endpoint { struct span url; uint64_t weight; };          /* http://host[:port], unix:/path */
 struct conf_health {

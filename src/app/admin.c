@@ -7,6 +7,7 @@
 #include "admin_access.h"
 #include "app/metrics.h"
 #include "app/service.h"
+#include "events.h"
 #include "pages.h"
 
 static void page_metrics(struct admin *a, const struct exchange *ex, struct page *out)
@@ -23,7 +24,14 @@ struct entry {
 };
 
 static const struct entry entries[] = {
-	{ "/",            page_status_text, false },
+	{ "/",            page_live,        false },
+	{ "/live.css",    page_live,        false },
+	{ "/live.js",     page_live,        false },
+	{ "/uplot.js",    page_live,        false },
+	{ "/uplot.css",   page_live,        false },
+	{ "/reasons",     page_reasons,     false },
+	{ "/requests",    page_requests,    false },
+	{ "/config.yaml", page_config_yaml, false },
 	{ "/livez",       page_livez,       false },
 	{ "/healthz",     page_livez,       false },
 	{ "/readyz",      page_readyz,      false },
@@ -71,6 +79,16 @@ static void admin_answer(void *self, struct exchange *ex, struct page *out)
 		e->answer(a, ex, out);
 }
 
+/* The inner end of an admin request: a stream, or a page. */
+static void *admin_start(void *self, struct exchange *ex)
+{
+	struct admin *a = self;
+	bool streams = events_wanted(ex) && !admin_access_refuses(a->access, ex, false);
+	ex->ops = streams ? &events_ops : &page_ops;       /* from here on it is theirs */
+	return streams ? events_ops.start(a->events, ex) : page_ops.start(&a->pages, ex);
+}
+static const struct upstream_ops admin_ops = { .start = admin_start };
+
 struct admin *admin_new(struct server *server, char why[128])
 {
 	struct admin *a = calloc(1, sizeof(*a));
@@ -81,8 +99,9 @@ struct admin *admin_new(struct server *server, char why[128])
 	a->pages = (struct pages){ .loop = &server->control, .answer = admin_answer, .self = a };
 	a->access = calloc(1, sizeof(*a->access));
 	a->metrics = metrics_new(server);
-	if (a->access && a->metrics && admin_access_init(a->access, &server->conf->admin, why))
-		a->service = service_new(&server->control, server->conf->admin.listen, &page_ops, &a->pages, why);
+	a->events = events_new(a);
+	if (a->access && a->metrics && a->events && admin_access_init(a->access, &server->conf->admin, why))
+		a->service = service_new(&server->control, server->conf->admin.listen, &admin_ops, a, why);
 	if (a->service)
 		return a;
 	admin_free(a);
@@ -94,6 +113,7 @@ void admin_free(struct admin *a)
 	if (!a)
 		return;
 	service_free(a->service);
+	events_free(a->events);
 	metrics_free(a->metrics);
 	free(a->access);
 	free(a);

@@ -3,6 +3,7 @@
 
 #include "app/access_log.h"
 #include "app/server.h"
+#include "rows.h"
 
 struct measured measure(const struct exchange *ex, uint64_t clock_us)
 {
@@ -51,6 +52,8 @@ static void over(struct worker *w, const struct exchange *ex)
 	struct server *s = w->observer;
 	struct measured m = measure(ex, clock_now_us());
 	count(ex, &m);
+	if (rows_wanted(s->rows, ex))
+		rows_note(s->rows, w->index, ex, &m);
 	if (s->access_log)
 		access_log_write(s->access_log, w, ex, &m);
 }

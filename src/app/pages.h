@@ -4,6 +4,8 @@
 
 #include "app/page.h"
 #include "app/server.h"
+#include "app/service.h"
+#include "base/json.h"
 
 struct admin {
 	struct server  *server;
@@ -11,6 +13,7 @@ struct admin {
 	struct pages    pages;
 	struct metrics *metrics;
 	struct admin_access *access;
+	struct events  *events;
 };
 
 /* pages_health.c: the probes */
@@ -22,6 +25,7 @@ void page_status_json(struct admin *, const struct exchange *, struct page *);
 void page_routes(struct admin *, const struct exchange *, struct page *);
 void page_upstreams(struct admin *, const struct exchange *, struct page *);
 void page_config(struct admin *, const struct exchange *, struct page *);
+void page_config_yaml(struct admin *, const struct exchange *, struct page *);
 /* status_text.c: what `outrigger status` prints */
 void page_status_text(struct admin *, const struct exchange *, struct page *);
 /* pages_change.c */
@@ -30,6 +34,11 @@ void page_undrain(struct admin *, const struct exchange *, struct page *);
 void page_quit(struct admin *, const struct exchange *, struct page *);
 void page_log(struct admin *, const struct exchange *, struct page *);
 
+/* What /status.json says, and each frame of /events. */
+void pages_put_status(const struct server *, struct json *);
+/* live.c: the files of the live page, and the texts of the reasons */
+void page_live(struct admin *, const struct exchange *, struct page *);
+void page_reasons(struct admin *, const struct exchange *, struct page *);
 /* The life of the server in one word: "serving", or "asked to drain" while it is. */
 const char *pages_life(const struct server *);
 /* What /readyz says. */

@@ -51,26 +51,32 @@ static void put_workers(const struct server *s, struct json *j)
 	json_close(j, ']');
 }
 
+/* The members of an object that is open. */
+void pages_put_status(const struct server *s, struct json *j)
+{
+	json_text(j, "version", version_number());
+	json_text(j, "revision", version_revision());
+	json_text(j, "life", life_name(s->life));
+	json_bool(j, "asked_to_drain", s->asked_to_drain);
+	json_bool(j, "ready", pages_ready(s));
+	json_u64(j, "started_at_ms", s->started_wall_ms);
+	json_u64(j, "uptime_s", (clock_now_us() - s->started_us) / 1000000);
+	json_u64(j, "now_ms", clock_wall_ms());
+	put_config(s, j);
+	put_listeners(s, j);
+	put_workers(s, j);
+	json_routes(s, j, "routes");
+	json_upstreams(s, j, "upstreams");
+}
+
 void page_status_json(struct admin *a, const struct exchange *ex, struct page *out)
 {
-	const struct server *s = a->server;
 	struct json j;
 	(void)ex;
 	out->content_type = SPAN("application/json");
 	json_init(&j, &out->body);
 	json_open(&j, NULL, '{');
-	json_text(&j, "version", version_number());
-	json_text(&j, "revision", version_revision());
-	json_text(&j, "life", life_name(s->life));
-	json_bool(&j, "asked_to_drain", s->asked_to_drain);
-	json_bool(&j, "ready", pages_ready(s));
-	json_u64(&j, "started_at_ms", s->started_wall_ms);
-	json_u64(&j, "uptime_s", (clock_now_us() - s->started_us) / 1000000);
-	put_config(s, &j);
-	put_listeners(s, &j);
-	put_workers(s, &j);
-	json_routes(s, &j, "routes");
-	json_upstreams(s, &j, "upstreams");
+	pages_put_status(a->server, &j);
 	json_close(&j, '}');
 	text_char(&out->body, '\n');
 }
@@ -100,4 +106,11 @@ void page_config(struct admin *a, const struct exchange *ex, struct page *out)
 	(void)ex;
 	out->content_type = SPAN("application/json");
 	conf_print_json(a->server->conf, &out->body);
+}
+
+/* Each value with where it comes from, as `outrigger config --origin` prints it. */
+void page_config_yaml(struct admin *a, const struct exchange *ex, struct page *out)
+{
+	(void)ex;
+	conf_print(a->server->conf, true, &out->body);
 }

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "edge/resolve.h"
+#include "rows.h"
 
 enum { RESOLVE_PATIENCE_US = 2000000, LOG_AGAIN_US = 500000 };
 
@@ -231,7 +232,8 @@ static int prepare(struct server *s)
 	s->gate = gate_new(c->client.max_connections, c->client.max_connections_per_ip);
 	s->trust = trust_new(&c->trusted_proxies);
 	s->threads = calloc(s->thread_count, sizeof(*s->threads));
-	if (!s->shared || !s->gate || !s->trust || !s->threads || !make_upstreams(s))
+	s->rows = rows_new(s->thread_count);
+	if (!s->shared || !s->gate || !s->trust || !s->threads || !s->rows || !make_upstreams(s))
 		return EXIT_INTERNAL;
 	int code = open_sockets(s);
 	if (code != EXIT_DONE)
@@ -288,6 +290,7 @@ static void tear_down(struct server *s)
 	for (unsigned i = 0; i < s->thread_count; i++)
 		data_thread_fini(&s->threads[i]);
 	access_log_free(s->access_log);
+	rows_free(s->rows);
 	for (unsigned i = 0; s->upstreams && i < s->conf->upstream_count; i++)
 		upstream_unref(s->upstreams[i]);
 	log_stop();

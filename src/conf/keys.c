@@ -59,7 +59,7 @@ static const struct conf_key admin_keys[] = {
 	CONF_ROW(struct conf_admin, "public", public_paths, CONF_T_TEXTS, .preset = "[/livez, /readyz, /startupz, /healthz, /metrics]",
 		.read = read_absolute_path, .help = "paths open to everybody; the rest needs a loopback peer, a unix socket or the token"),
 	CONF_TEXT(struct conf_admin, "token_file", token_file, "", "file with the bearer token of the admin listener; empty: none"),
-	CONF_NOT_YET("page", "switch for the live page"),
+	CONF_BOOL(struct conf_admin, "page", page, "true", "show the live page at /"),
 	CONF_END
 };
 

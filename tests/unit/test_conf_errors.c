@@ -31,19 +31,12 @@ static void test_keys(void **state)
 		{ BASE "client: {max_headers: 5, max_headers: 6, max_headers: 7}\n",
 			"3:26: error: duplicate key 'max_headers'\n3:42: error: duplicate key 'max_headers'\n" },
 		{ BASE "on: true\n", "3:1: error: a key cannot be called 'on'\n3:1: error: unknown key 'on'\n" },
-		{ BASE "redis: {main: x}\n", "3:1: error: 'redis' is not in this version\n" },
-		{ BASE "include: []\nflags: {}\ntracing: {}\nmetrics: {}\n", "3:1: error: 'include' is not in this version\n"
-			"4:1: error: 'flags' is not in this version\n5:1: error: 'tracing' is not in this version\n"
-				"6:1: error: 'metrics' is not in this version\n" },
 		{ "listen: {address: \":1\", tls: {}, protocols: [h2c], proxy_protocol: true}\n" ROUTES,
 			"1:25: error: 'tls' is not in this version\n"
 			"1:34: error: 'protocols' is not in this version\n1:52: error: 'proxy_protocol' is not in this version\n" },
-		{ BASE "admin: {page: false}\naccess_log: {always: {}}\n", "3:9: error: 'page' is not in this version\n"
-			"4:14: error: 'always' is not in this version\n" },
-		{ "listen: :1\nupstreams: {a: {endpoints: http://a:1, circuit_breaker: {}, concurrency: {}, protocol: h2, tls: {}}}\n"
+		{ "listen: :1\nupstreams: {a: {endpoints: http://a:1, protocol: h2, tls: {}}}\n"
 			"routes: [{upstream: a}]\n",
-			"2:40: error: 'circuit_breaker' is not in this version\n2:61: error: 'concurrency' is not in this version\n"
-			"2:78: error: 'protocol' is not in this version\n2:92: error: 'tls' is not in this version\n" },
+			"2:40: error: 'protocol' is not in this version\n2:54: error: 'tls' is not in this version\n" },
 		{ "listen: :1\nroutes:\n  - upstream: http://a:1\n    rate_limit: {}\n    coalesce: {}\n    cache: {}\n    hedge: {}\n"
 			"    priority: x\n    idempotency: {}\n    mirror: {}\n    auth: {}\n",
 			"4:5: error: 'rate_limit' is not in this version\n5:5: error: 'coalesce' is not in this version\n"

@@ -174,7 +174,7 @@ static void test_help(void **state)
 		{ "retry", "  max_retries: 1 " }, { "timeout", "(duration, 1ms to 24h; default 15s)" }, { "client.body.grace", "default 10s" },
 		{ "listen", "for example  listen: 0.0.0.0:8080" }, { "upstreams.pool", "  max_connections: 256 " }, { "pool.idle_timeout",
 			"default 60s" },
-		{ "routes.path", "default /" }, { "workers", "read at start only" }, { "redis", "is not in this version" }, { "log.level",
+		{ "routes.path", "default /" }, { "workers", "read at start only" }, { "listen.tls", "is not in this version" }, { "log.level",
 			"(error, warn, info or debug; default info)" },
 	};
 	struct text out;
