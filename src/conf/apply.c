@@ -25,11 +25,14 @@ static unsigned items_allowed(struct conf_reading *r, const struct conf_key *row
 	return 0;
 }
 
-static void *items_new(struct conf_reading *r, size_t count, size_t size)
+/* Without memory there are none of them: what is read later looks at the count. */
+static void *items_new(struct conf_reading *r, unsigned *count, size_t size)
 {
-	void *items = count ? arena_take_zeroed(conf_arena(r), count * size) : NULL;
-	if (count && !items)
+	void *items = *count ? arena_take_zeroed(conf_arena(r), *count * size) : NULL;
+	if (*count && !items) {
 		complain_memory(r->load);
+		*count = 0;
+	}
 	return items;
 }
 
@@ -93,7 +96,7 @@ static void apply_list(struct conf_reading *r, const struct conf_key *row, struc
 {
 	bool many = value->kind == NODE_LIST;
 	struct conf_list list = { .count = many ? items_allowed(r, row, value) : !node_is_null(value) };
-	list.at = items_new(r, list.count, row->item_size);
+	list.at = items_new(r, &list.count, row->item_size);
 	struct node *item = many ? value->first : value;
 	for (unsigned i = 0; list.at && i < list.count; i++, item = item->next)
 		apply_item(r, row, item, (char *)list.at + i * row->item_size, i);
@@ -122,7 +125,7 @@ static void apply_texts(struct conf_reading *r, const struct conf_key *row, stru
 {
 	bool many = value->kind == NODE_LIST;
 	struct conf_texts texts = { .count = many ? items_allowed(r, row, value) : 1 };
-	texts.at = items_new(r, texts.count, sizeof(*texts.at));
+	texts.at = items_new(r, &texts.count, sizeof(*texts.at));
 	struct node *item = many ? value->first : value;
 	for (unsigned i = 0; texts.at && i < texts.count; i++, item = item->next) {
 		texts.at[i] = SPAN("");
@@ -143,7 +146,7 @@ static void apply_map(struct conf_reading *r, const struct conf_key *row, struct
 		return;
 	}
 	struct conf_map map = { .count = items_allowed(r, row, value) };
-	map.at = items_new(r, map.count, sizeof(*map.at));
+	map.at = items_new(r, &map.count, sizeof(*map.at));
 	const struct node *pair = value->first;
 	for (unsigned i = 0; map.at && i < map.count; i++, pair = pair->next) {
 		const struct node *text = pair->value;
@@ -305,7 +308,7 @@ static void preset_elements(struct conf_reading *r, const struct conf_key *row, 
 	for (struct span rest = all; (!list || all.len) && preset_next(&rest, list, &element);)
 		texts.count++;
 	if (row->type == CONF_T_TEXTS)
-		texts.at = items_new(r, texts.count, sizeof(*texts.at));
+		texts.at = items_new(r, &texts.count, sizeof(*texts.at));
 	struct span rest = all;
 	for (unsigned i = 0; i < texts.count && preset_next(&rest, list, &element); i++) {
 		if (row->type == CONF_T_CUSTOM)

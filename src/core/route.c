@@ -127,7 +127,7 @@ struct router *router_new(const struct router_parts *parts)
 		router->upstreams[i] = upstream_ref(parts->upstreams[i]);
 	for (unsigned i = 0; ok && i < conf->route_count; i++)
 		ok = build_route(&router->routes[i], router, parts, i);
-	ok = ok && (router->index = route_index_new(router));
+	ok = ok && route_index_new(router);
 	if (ok)
 		return router;
 	router_free(router);

@@ -5,6 +5,8 @@
 #include "base/must.h"
 #include "world.h"
 
+enum { DEAF_US = 600000000 };
+
 static const struct client_ops guest_ops;
 static void guest_reads(struct event *);
 
@@ -96,8 +98,9 @@ static void guest_asks(struct event *e)
 	ex->client_trusted = g->trusted;
 	ex->scheme = SPAN("http");
 	ex->listener_port = 8080;
-	if (g->leave_us != TIMER_NEVER)
-		plan(g, &g->leave, g->leave_us, guest_goes);
+	ex->timing.first_byte_us -= g->began_us;
+	if (g->leave_us != TIMER_NEVER || g->deaf)        /* who reads nothing at all is cut by his front in the end (write_idle_timeout) */
+		plan(g, &g->leave, g->leave_us != TIMER_NEVER ? g->leave_us : DEAF_US, guest_goes);
 	if (!fill_request(g, &ex->request)) {
 		g->sent_end = true;
 		exchange_start_refused(ex, REASON_internal_error, 0, NULL);

@@ -17,6 +17,7 @@ struct guest {
 	struct span      method, target, host, upgrade;
 	struct conf_pair fields[GUEST_FIELDS]; unsigned field_count;
 	unsigned         minor;
+	uint64_t         began_us;                              /* its first byte came this long before its head was complete */
 	bool             trusted, keep_alive, repeats;          /* repeats: the route may send it twice      */
 	uint64_t         body, body_by, body_every_us;          /* bytes in all, per event, between events   */
 	bool             streams;                               /* its length is not told                    */

@@ -1,4 +1,4 @@
-/* scenario.c - reads a scenario, makes its configuration, plays it. See tests/scenario/README for the language. */
+/* scenario.c - reads a scenario, makes its configuration, plays it. See tests/scenario/README.md for the language. */
 #include "scenario.h"
 
 #include <stdio.h>
@@ -82,6 +82,14 @@ static void write_level(const struct scenario *s, struct text *out, const char *
 			text_f(out, "%s" SPAN_FMT "\n", indent, SPAN_ARG(s->lines[i].rest));
 }
 
+/* path PATH: of the route, instead of / */
+static void write_paths(const struct scenario *s, struct text *out)
+{
+	for (unsigned i = 0; i < s->line_count; i++)
+		if (span_eq(s->lines[i].word[0], SPAN("path")))
+			text_f(out, "    path: \"" SPAN_FMT "\"\n", SPAN_ARG(s->lines[i].rest));
+}
+
 static bool has(const struct scenario *s, const char *word)
 {
 	for (unsigned i = 0; i < s->line_count; i++)
@@ -124,7 +132,11 @@ static bool write_config(struct scenario *s)
 	}
 	text_add(&out, SPAN("routes:\n"));
 	write_level(s, &out, "also", "  - ");
-	text_f(&out, "  - name: main\n    path: /\n%s", has(s, "no-upstream") ? "" : "    upstream: app\n");
+	text_add(&out, SPAN("  - name: main\n"));
+	if (!has(s, "path"))
+		text_add(&out, SPAN("    path: /\n"));
+	write_paths(s, &out);
+	text_f(&out, "%s", has(s, "no-upstream") ? "" : "    upstream: app\n");
 	write_level(s, &out, "route", "    ");
 	s->plan.config = text_span(&out);
 	return !out.cut;
@@ -146,8 +158,8 @@ static bool read_doors(struct scenario *s, const struct scenario_line *l)
 /* Are all first words known? Those that shape the plan are read here. */
 static bool read_plan(struct scenario *s)
 {
-	static const char *const known[] = { "config", "route", "service", "global", "also", "endpoints", "no-upstream", "upstream", "at",
-		"see", "seed", "store", "doors" };
+	static const char *const known[] = { "config", "route", "service", "global", "also", "endpoints", "no-upstream", "path", "upstream", "at",
+		"check", "see", "seed", "store", "doors" };
 	for (unsigned i = 0; i < s->line_count; i++) {
 		const struct scenario_line *l = &s->lines[i];
 		bool ok = false;
@@ -216,31 +228,67 @@ static void change_upstream(struct play *p, uint64_t at_us)
 			fail(p, l, "a word is not understood:", l->rest);
 }
 
-/* at TIME... METHOD TARGET WORD... expect ... */
+/* One guest; `words`: where METHOD stands. */
+static void play_guest(struct play *p, const struct scenario_line *l, uint64_t at_us, unsigned words)
+{
+	struct guest *g = world_guest(p->w, at_us, "GET", "/");
+	g->method = l->word[words];
+	g->target = l->word[words + 1];
+	g->repeats = p->s->repeats;
+	unsigned at = words_guest(g, l, words + 2);
+	if (!at)
+		fail(p, l, "a word is not understood:", l->rest);
+	else if (at < l->count)
+		p->expectations[p->expected++] = (struct expectation){ l->number, g, l, at + 1 };
+}
+
+/* at TIME... METHOD TARGET WORD... expect ...; or at TIME N times every TIME METHOD ... */
 static void play_at(struct play *p, const struct scenario_line *l)
 {
 	unsigned times = 1;
-	uint64_t at_us;
+	uint64_t at_us, count, every_us;
 	while (times < l->count && words_time(l->word[times], &at_us))
 		times++;
-	if (times == 1 || times + 2 > l->count) {
+	bool row = times == 2 && l->count > 5 && span_eq(l->word[3], SPAN("times")) && span_eq(l->word[4], SPAN("every"));
+	unsigned words = row ? times + 4 : times;
+	if (times == 1 || words + 2 > l->count || (row && !(span_to_u64(l->word[2], GUESTS_MAX, &count) && words_time(l->word[5], &every_us)))) {
 		fail(p, l, "at TIME METHOD TARGET:", l->rest);
 		return;
 	}
 	words_time(l->word[1], &at_us);
 	change_upstream(p, at_us);
-	for (unsigned i = 1; i < times; i++) {
+	for (uint64_t i = 0; row && i < count; i++)
+		play_guest(p, l, at_us + i * every_us, words);
+	for (unsigned i = 1; !row && i < times; i++) {
 		words_time(l->word[i], &at_us);
-		struct guest *g = world_guest(p->w, at_us, "GET", "/");
-		g->method = l->word[times];
-		g->target = l->word[times + 1];
-		g->repeats = p->s->repeats;
-		unsigned at = words_guest(g, l, times + 2);
-		if (!at)
-			fail(p, l, "a word is not understood:", l->rest);
-		else if (at < l->count)
-			p->expectations[p->expected++] = (struct expectation){ l->number, g, l, at + 1 };
+		play_guest(p, l, at_us, words);
 	}
+}
+
+static struct endpoint *endpoint_named(const struct play *p, struct span name)
+{
+	char text[128];
+	if (name.len >= sizeof(text))
+		return NULL;
+	memcpy(text, name.at, name.len);
+	text[name.len] = '\0';
+	return world_endpoint(p->w, text);
+}
+
+/* check at TIME ENDPOINT fails|passes: what the active health checks have found by then. */
+static void play_check(struct play *p, const struct scenario_line *l)
+{
+	uint64_t at_us;
+	struct endpoint *e;
+	bool fails = l->count == 5 && span_eq(l->word[4], SPAN("fails"));
+	if (l->count != 5 || !span_eq(l->word[1], SPAN("at")) || !words_time(l->word[2], &at_us) || !(e = endpoint_named(p, l->word[3]))
+			|| (!fails && !span_eq(l->word[4], SPAN("passes")))) {
+		fail(p, l, "check at TIME ENDPOINT fails|passes:", l->rest);
+		return;
+	}
+	if (at_us)
+		world_run_until(p->w, at_us);
+	__atomic_store_n(&e->unhealthy, fails, __ATOMIC_RELAXED);
 }
 
 static uint64_t counter_named(const struct world *w, struct span list, struct span name)
@@ -260,19 +308,38 @@ static uint64_t counter_named(const struct world *w, struct span list, struct sp
 		return stats->deadlines_malformed;
 	if (span_eq(list, SPAN("counter")) && span_eq(name, SPAN("ejections")))
 		return w->router->upstream_stats[0].ejections;
+	enum reason why;
+	if (span_eq(list, SPAN("errors")) && reason_of(name, &why))       /* of tries */
+		return w->router->upstream_stats[0].errors[why];
 	return UINT64_MAX;
 }
 
 static bool see_endpoint(const struct play *p, struct span name, struct span state)
 {
-	char text[128];
-	struct endpoint *e;
-	if (name.len >= sizeof(text))
-		return false;
-	memcpy(text, name.at, name.len);
-	text[name.len] = '\0';
-	e = world_endpoint(p->w, text);
+	struct endpoint *e = endpoint_named(p, name);
 	return e && span_eq(state, span_of(endpoint_state_name(endpoint_state(e, p->w->worker.now_us))));
+}
+
+/* answers STATUS N: so many clients got it. */
+static bool see_answers(const struct world *w, struct span status, uint64_t n)
+{
+	uint64_t wanted, got = 0;
+	if (!span_to_u64(status, 599, &wanted))
+		return false;
+	for (unsigned i = 0; i < w->guest_count; i++)
+		got += w->guests[i].status == (int)wanted;
+	return got == n;
+}
+
+/* Does a field of this name stand in "METHOD target host\nname: value\n..."? */
+static bool lists_field(struct span lines, struct span name)
+{
+	struct span one;
+	span_next(&lines, '\n', &one);
+	while (span_next(&lines, '\n', &one))
+		if (one.len > name.len && one.at[name.len] == ':' && span_starts(one, name))
+			return true;
+	return false;
 }
 
 static bool lists_line(struct span lines, struct span line)
@@ -300,6 +367,10 @@ static bool see(const struct play *p, const struct scenario_line *l, unsigned at
 		return lists_line((struct span){ script->seen, script->seen_len }, l->word[at + 1]);
 	if (span_eq(what, SPAN("unforwarded")) && left == 2)
 		return !lists_line((struct span){ script->seen, script->seen_len }, l->word[at + 1]);
+	if (span_eq(what, SPAN("without")) && left == 2)
+		return script->started && !lists_field((struct span){ script->seen, script->seen_len }, l->word[at + 1]);
+	if (span_eq(what, SPAN("answers")) && left == 3)
+		return span_to_u64(l->word[at + 2], UINT32_MAX, &n) && see_answers(p->w, l->word[at + 1], n);
 	return left == 3 && span_to_u64(l->word[at + 2], UINT32_MAX, &n) && n == counter_named(p->w, what, l->word[at + 1]);
 }
 
@@ -335,6 +406,8 @@ unsigned scenario_play(const struct scenario *s, struct world *w, bool check)
 			play_at(&p, l);
 		else if (span_eq(l->word[0], SPAN("see")))
 			play_see(&p, l, false);
+		else if (span_eq(l->word[0], SPAN("check")))
+			play_check(&p, l);
 		else if (span_eq(l->word[0], SPAN("store")))
 			w->store_says = span_eq(l->rest, SPAN("refuses")) ? STORE_REFUSED : STORE_OK;
 	}

@@ -1,4 +1,4 @@
-/* scenario.h - a story that an operator could write, played in a world. The language is described in tests/scenario/README.
+/* scenario.h - a story that an operator could write, played in a world. The language is described in tests/scenario/README.md.
  *
  * A scenario is read once and can be played any number of times: checked against its expectations, or only for what must hold in any
  * history (torture).

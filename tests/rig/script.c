@@ -214,19 +214,25 @@ static void script_body(void *handle, struct slice bytes, bool end)
 
 /* ── the table ── */
 
+/* What is said of one endpoint holds for all its tries; the others get the rest of the list, one deed each, the last one over and over. */
 static const struct deed *next_deed(struct script *s, const struct exchange *ex)
 {
 	static const struct deed plain = { .status = 200 };
+	const struct deed *last = &plain;
+	unsigned nth = 0;
+	for (unsigned i = 0; i < s->count; i++)
+		if (s->deeds[i].on.len && span_eq(s->deeds[i].on, ex->endpoint->name))
+			return &s->deeds[i];
 	for (unsigned i = 0; i < s->count; i++) {
-		unsigned at = s->next + i < s->count ? s->next + i : s->count - 1;
-		const struct deed *d = &s->deeds[at];
-		if (d->on.len && !span_eq(d->on, ex->endpoint->name))
+		if (s->deeds[i].on.len)
 			continue;
-		if (!d->on.len)
-			s->next = at + 1 < s->count ? at + 1 : at;
-		return d;
+		last = &s->deeds[i];
+		if (nth++ == s->next) {
+			s->next++;
+			break;
+		}
 	}
-	return &plain;
+	return last;
 }
 
 static bool note_request(struct script *s, struct exchange *ex)

@@ -13,7 +13,7 @@ struct world;
 enum { DEEDS_MAX = 8, DEED_FIELDS = 4, SEEN_TEXT = 2048 };
 
 struct deed {
-	struct span on;                       /* only for the endpoint of this name; empty: any                  */
+	struct span on;                       /* each try at the endpoint of this name; empty: the next one at any */
 	int         status;                   /* 0: fails                                                        */
 	enum reason failure;
 	uint64_t    after_us;                 /* counted from the end of the request, or ...                     */

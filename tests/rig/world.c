@@ -81,7 +81,7 @@ static bool load(struct world *w)
 	source.blocks = policy_blocks(&source.block_count);
 	conf_report_init(&report);
 	w->conf = conf_load(&source, &report);
-	if (!w->conf && report.errors)
+	if (!w->conf && report.errors && !w->plan.quiet)
 		fprintf(stderr, SPAN_FMT "\n---\n" SPAN_FMT, SPAN_ARG(w->plan.config), SPAN_ARG(text_span(&report.text)));
 	conf_report_fini(&report);
 	return w->conf && w->conf->upstream_count <= UPSTREAMS_MAX;

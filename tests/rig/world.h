@@ -30,6 +30,7 @@ struct world_plan {
 	bool     asker;                       /* a door that asks the store, before and after                */
 	unsigned turner;                      /* a door that turns away every n-th; 0: none                  */
 	uint64_t store_us;                    /* how long the store takes; 0: it answers within the question */
+	bool     quiet;                       /* a configuration that cannot be loaded is not printed        */
 	unsigned drain_every;                 /* steps per turn; 0: 1                                       */
 	const struct policy_type *outside, *inside;   /* a door of the test's own before retry, and one before balance; NULL: none */
 };

@@ -1,6 +1,7 @@
 /* torture.c - every scenario again, in many worlds: each client taken away after each event, allocations failing one after the other.
  *
  *   torture FILE.scn ...           all of it, and some thousand random worlds
+ *   torture --each FILE.scn ...    without the random ones; says how long each file took
  *   torture --random FIRST COUNT   only random worlds, seeds FIRST to FIRST + COUNT - 1
  *
  * What must hold afterwards is in world_close(). When it does not, the world is named before the abort.
@@ -8,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -16,7 +18,7 @@
 #include "random_world.h"
 #include "scenario.h"
 
-enum { POINTS_DENSE = 24, POINTS = 48, RANDOM_WORLDS = 3000 };
+enum { POINTS_DENSE = 10, POINTS = 20, VICTIMS = 4, RANDOM_WORLDS = 3000 };
 
 static struct scenario scenario;
 static struct world world;
@@ -95,7 +97,9 @@ static void kill_everywhere(unsigned way, unsigned drain)
 	open_world(way, drain);
 	uint64_t steps = play_and_close();
 	unsigned guests = world.guest_count;
-	for (unsigned victim = 0; victim < guests; victim++)
+	/* of a crowd, some in each way: all have their turn */
+	unsigned stride = (guests + VICTIMS - 1) / VICTIMS;
+	for (unsigned victim = stride ? (way * 3 + drain) % stride : 0; victim < guests; victim += stride)
 		for (uint64_t k = 1; k <= steps; k = next_point(k, steps, way * 7 + drain * 3 + victim)) {
 			now.victim = victim;
 			now.point = k;
@@ -131,7 +135,9 @@ static void starve_birth(void)
 {
 	struct world_plan plan = plan_of(1, 1);
 	uint64_t all = 1;
+	plan.quiet = true;
 	now.kind = "birth";
+	now.file = scenario.file;
 	for (uint64_t n = 1; n <= all; n = next_point(n, all, 0)) {
 		now.point = n;
 		nth_arm(n, 1);
@@ -156,7 +162,7 @@ static void torture(const char *file)
 			kill_everywhere(way, drain);
 			starve(way, drain, drain == 2 ? 5 : 1);
 		}
-	(void)starve_birth;
+	starve_birth();
 }
 
 static void at_random(uint64_t first, uint64_t count)
@@ -187,9 +193,16 @@ int main(int argc, char **argv)
 			&& span_to_u64(span_of(argv[3]), UINT32_MAX, &count)) {
 		at_random(first, count);
 	} else {
-		for (int i = 1; i < argc; i++)
+		bool each = argc > 1 && span_eq(span_of(argv[1]), SPAN("--each"));
+		for (int i = 1 + each; i < argc; i++) {
+			unsigned long before = worlds;
+			clock_t began = clock();
 			torture(argv[i]);
-		at_random(1, RANDOM_WORLDS);
+			if (each)
+				printf("%6lu ms %6lu worlds %s\n", (unsigned long)((clock() - began) / (CLOCKS_PER_SEC / 1000)), worlds - before, argv[i]);
+		}
+		if (!each)
+			at_random(1, RANDOM_WORLDS);
 	}
 	printf("torture: %lu worlds\n", worlds);
 	return 0;
