@@ -102,6 +102,7 @@ struct exchange {
 	/* ── policies may write ── */
 	uint64_t            deadline_us;      /* absolute; TIMER_NEVER: none             */
 	uint64_t            try_deadline_us;  /* of this try                             */
+	uint64_t            patience_us;      /* the configured timeout, whatever the client would wait; 0: none */
 	struct endpoint    *endpoint;         /* where the next call goes; set by balance */
 	enum field_id       timeout_field;    /* in which the time left is told upstream; FIELD_OTHER: not at all */
 	size_t              replay_bytes;     /* how much request body is kept for another try; set by retry */

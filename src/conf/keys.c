@@ -112,7 +112,6 @@ const struct conf_key conf_upstream_keys[] = {
 	CONF_BOOL(struct conf_upstream, "required", required, "true", "/readyz needs one healthy endpoint here"),
 	CONF_NOT_YET("protocol", "http1, h2, h2c, auto"),
 	CONF_NOT_YET("tls", "TLS to the endpoints"),
-	CONF_NOT_YET("circuit_breaker", "stop asking an upstream that fails"),
 	CONF_NOT_YET("concurrency", "requests at a time, with a bounded queue"),
 	CONF_END
 };

@@ -7,6 +7,7 @@ static const struct policy_type *const types[] = {
 	&respond_policy,    /* before fault: a maintenance page needs no chaos, and no upstream                                    */
 	&fault_policy,      /* before retry: an injected abort must reach the client, not be repaired by our own retry             */
 	&retry_policy,      /* before what belongs to one try: each try takes and gives back its own, none is held during back-off */
+	&circuit_breaker_policy,    /* before per_try: it judges what became of the whole try, running out of time included        */
 	&per_try_policy,    /* before outlier: running out of one try's time is that endpoint's fault, and judged as such          */
 	&outlier_policy,    /* before balance: it judges the endpoint that balance has picked                                      */
 	&balance_policy,    /* innermost: the choice is made as late as possible                                                   */
