@@ -72,7 +72,7 @@ void page_breaker(struct admin *a, const struct exchange *ex, struct page *out)
 		text_f(&out->body, "The circuit breaker of " SPAN_FMT " is now: " SPAN_FMT ".\n", SPAN_ARG(name), SPAN_ARG(state));
 		break;
 	case BREAKER_NO_SUCH_STATE:
-		page_say(out, 400, "Which state? ?state=forced_open (refuses all), closed (never opens) or auto (decides itself, with a clean slate).");
+		page_say(out, 400, "Which state? ?state=forced_open (refuses all), closed (never opens) or auto (decides itself, clean slate).");
 		break;
 	case BREAKER_NO_SUCH_UPSTREAM:
 		page_say(out, 404, "No upstream of that name has a circuit breaker.");

@@ -92,7 +92,8 @@ static bool circuit_breaker_check(struct conf_reading *r, void *settings)
 
 static const struct conf_block circuit_breaker_block = {
 	.name = "circuit_breaker", .keys = circuit_breaker_keys, .size = sizeof(struct circuit_breaker_conf),
-	.levels = CONF_DEFAULTS | CONF_UPSTREAM, .optional = true, .check = circuit_breaker_check, .help = "stop asking an upstream that fails, and notice when it is well again",
+	.levels = CONF_DEFAULTS | CONF_UPSTREAM, .optional = true, .check = circuit_breaker_check,
+	.help = "stop asking an upstream that fails, and notice when it is well again",
 };
 
 /* ── one per upstream and process ── */
