@@ -104,6 +104,7 @@ struct exchange {
 	uint64_t            try_deadline_us;  /* of this try                             */
 	uint64_t            patience_us;      /* the configured timeout, whatever the client would wait; 0: none */
 	struct endpoint    *endpoint;         /* where the next call goes; set by balance */
+	unsigned char       priority;         /* 0 critical, 1 default, 2 sheddable */
 	enum field_id       timeout_field;    /* in which the time left is told upstream; FIELD_OTHER: not at all */
 	size_t              replay_bytes;     /* how much request body is kept for another try; set by retry */
 	bool                reused_dead;      /* set by the back: failed on a reused connection before any reply byte, nothing else known */
