@@ -9,10 +9,10 @@
 #include "app/version.h"
 #include "base/log.h"
 
-struct command { const char *word; int (*run)(const struct options *); };
+struct command { const char *word, *use; int (*run)(const struct options *); };
 
 static const struct command commands[] = {
-#define X(word, use, text) { #word, command_##word },
+#define X(word, use, text) { #word, use, command_##word },
 	COMMANDS(X)
 #undef X
 };
@@ -21,6 +21,18 @@ static int wrong(const char *what, const char *word)
 {
 	fprintf(stderr, "outrigger: %s '%s'\nTry 'outrigger --help'.\n", what, word);
 	return EXIT_USAGE;
+}
+
+/* How many words may follow the command? Its line in the help says so: "[-c FILE] METHOD URL" are two, "[A | B]" is one. */
+static unsigned operands(const char *use)
+{
+	unsigned count = 0;
+	while (*use) {
+		count += *use != ' ' && !(use[0] == '[' && use[1] == '-');
+		use += *use == '[' ? strcspn(use, "]") : strcspn(use, " ");
+		use += *use != '\0';
+	}
+	return count;
 }
 
 /* An option that takes a value: "--name=value" or "--name value". */
@@ -128,7 +140,9 @@ int main(int argc, char **argv)
 		return EXIT_DONE;
 	}
 	for (unsigned i = 0; i < sizeof(commands) / sizeof(*commands); i++)
-		if (strcmp(commands[i].word, command) == 0)
-			return commands[i].run(&o);
+		if (strcmp(commands[i].word, command) == 0) {
+			unsigned most = operands(commands[i].use);
+			return o.word_count > most ? wrong("too many words:", o.words[most]) : commands[i].run(&o);
+		}
 	return wrong("unknown command", command);
 }

@@ -78,7 +78,9 @@ int command_check(const struct options *o)
 	conf_report_init(&report);
 	struct conf *conf = conf_load(&source, &report);
 	write_to(o->json ? stdout : stderr, o->json ? &report.json : &report.text);
-	if (conf && !o->json)
+	if (o->json)
+		putchar('\n');
+	else if (conf)
 		printf(SPAN_FMT ": ok, %u listeners, %u upstreams, %u routes\n", SPAN_ARG(conf->file), conf->listener_count,
 			conf->upstream_count, conf->route_count);
 	int code = conf ? EXIT_DONE : EXIT_CONFIG;
@@ -95,9 +97,10 @@ int command_config(const struct options *o)
 	if (!conf)
 		return code;
 	text_init(&out, 64 * 1024 * 1024);
-	if (o->json)
+	if (o->json) {
 		conf_print_json(conf, &out);
-	else
+		text_char(&out, '\n');
+	} else
 		conf_print(conf, o->origin, &out);
 	conf_unref(conf);
 	return print(&out);
@@ -154,14 +157,14 @@ static int explain_with(struct conf *conf, struct request *request, struct text 
 	while (made < conf->upstream_count && made < 1024 && (upstreams[made] = upstream_new(conf, &conf->upstreams[made])))
 		made++;
 	struct router *router = made == conf->upstream_count && parts.shared ? router_new(&parts) : NULL;
-	bool ok = router && fields_init(&request->fields, &arena, 1) && request_normalise_path(request, &arena);
-	enum route_verdict verdict = ok ? router_match(router, request, &arena, &route, &allow) : ROUTE_NOT_FOUND;
+	bool ok = router && fields_init(&request->fields, &arena, 1), valid = ok && request_normalise_path(request, &arena);
+	enum route_verdict verdict = valid ? router_match(router, request, &arena, &route, &allow) : ROUTE_NOT_FOUND;
 	if (verdict == ROUTE_FOUND)
 		conf_print_route(conf, route->conf, out);
 	else if (verdict == ROUTE_METHOD)
 		text_f(out, "no route: 405 method_not_allowed (allowed: " SPAN_FMT ")\n", SPAN_ARG(allow));
 	else
-		text_f(out, "no route: 404 route_not_found\n");
+		text_f(out, "no route: %s\n", ok && !valid ? "400 request_invalid" : "404 route_not_found");
 	router_unref(router);
 	while (made > 0)
 		upstream_unref(upstreams[--made]);

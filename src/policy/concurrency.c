@@ -554,6 +554,6 @@ static void concurrency_settle(struct policy *p, struct exchange *ex, void *memo
 
 const struct policy_type concurrency_policy = {
 	.name = "concurrency", .block = &concurrency_block, .wanted = concurrency_wanted, .per_try = true,
-	.slot_size = sizeof(struct concurrency_slot), .open = concurrency_open, .close = concurrency_close, .admit = concurrency_admit, .judge = concurrency_judge,
-	.settle = concurrency_settle,
+	.slot_size = sizeof(struct concurrency_slot), .open = concurrency_open, .close = concurrency_close,
+	.admit = concurrency_admit, .judge = concurrency_judge, .settle = concurrency_settle,
 };

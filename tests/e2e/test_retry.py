@@ -400,3 +400,13 @@ def test_who_waits_for_a_connection_has_a_deadline(rig):
         up.wait_for(1)
         b.send(request())
         assert a.read().status == b.read().status == 504
+
+
+@pytest.mark.parametrize("trusts,tries", [(True, 3), (False, 4)])
+def test_outriggers_in_a_row_do_not_multiply(rig, trusts, tries):
+    """The inner one does not try again what the outer one already tries again, if it may believe it."""
+    up = rig.upstream(reply(b"", 503))
+    inner = rig.before(up, trusted_proxies=["127.0.0.1"] if trusts else [])
+    outer = rig.outrigger(routes=[{"path": "/", "upstream": f"http://127.0.0.1:{inner.port}"}])
+    assert outer.ask().status == 503
+    assert len(up.requests) == tries

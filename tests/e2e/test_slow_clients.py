@@ -1,9 +1,14 @@
 """test_slow_clients.py - behaviour §5: whoever is slow, silent or many costs little and is told why."""
+import resource
 import socket
 import statistics
+import threading
 import time
 
+import pytest
+
 from client import Client, request
+from proxy import sanitized
 from upstream import echo, reply
 
 
@@ -137,27 +142,103 @@ def test_max_requests_and_age(rig):
         assert c.ended()
 
 
-def test_slowloris_delays_nobody(rig):
-    up = rig.upstream()
-    proxy = rig.before(up)
+def median_ms(proxy, count=200):
+    took = []
+    with proxy.client() as c:
+        for _ in range(count):
+            began = time.monotonic()
+            assert c.ask().status == 200
+            took.append(time.monotonic() - began)
+    return statistics.median(took) * 1000
 
-    def median():
-        took = []
-        with proxy.client() as c:
-            for _ in range(60):
-                began = time.monotonic()
-                assert c.ask().status == 200
-                took.append(time.monotonic() - began)
-        return statistics.median(took)
-    alone = median()
-    slow = []
-    for i in range(300):
-        s = socket.create_connection(("127.0.0.1", proxy.port))
-        s.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nX-%d: " % i)
-        slow.append(s)
-    assert median() < alone + 0.005
-    for s in slow:
-        s.close()
+
+class Slowloris:
+    """n connections that send a byte of their heads, one after the other, for ever."""
+
+    def __init__(self, port, n):
+        self.sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(n)]
+        for s in self.sockets:
+            s.setblocking(False)
+            s.send(b"GET / HTTP/1.1\r\nHost: h\r\nX-Slow: ")
+        self.over, self.dead = threading.Event(), 0
+        self.thread = threading.Thread(target=self.drip, daemon=True)
+        self.thread.start()
+
+    def drip(self):
+        while not self.over.is_set():
+            for i in range(0, len(self.sockets), 10):
+                for s in self.sockets[i:i + 10]:
+                    try:
+                        s.send(b"x")
+                    except OSError:
+                        self.dead += 1
+                if self.over.wait(0.01):       # 1000 bytes a second, over all of them
+                    return
+
+    def stop(self):
+        self.over.set()
+        self.thread.join()
+        for s in self.sockets:
+            s.close()
+
+
+def test_slowloris_delays_nobody(rig):
+    """1,000 clients that drip delay a normal one by less than 5 ms at the median."""
+    proxy = rig.before(rig.upstream(), client={"header_timeout": "60s"})
+    alone = median_ms(proxy)
+    slow = Slowloris(proxy.port, 1000)
+    try:
+        beside = median_ms(proxy)
+        assert slow.dead == 0, "they were all there"
+        assert proxy.access_log(200), "and the normal one was served"
+    finally:
+        slow.stop()
+    if not sanitized():
+        assert beside < alone + 5, f"{alone:.2f} ms alone, {beside:.2f} ms beside them"
+
+
+def test_slowloris_is_shown_the_door(rig):
+    """header_timeout is absolute, however many there are; their connections are given back."""
+    proxy = rig.before(rig.upstream(), client={"header_timeout": "1s"})
+    before = proxy.fds()
+    slow = Slowloris(proxy.port, 300)
+    try:
+        end = time.monotonic() + 20
+        while proxy.fds() > before + 5:
+            assert time.monotonic() < end, f"{proxy.fds()} descriptors"
+            time.sleep(0.05)
+        assert proxy.ask().status == 200
+    finally:
+        slow.stop()
+
+
+def test_ten_thousand_idle_clients(rig):
+    """Each asked once and stays; the next one does not notice, and each of them can ask again."""
+    if sanitized():
+        pytest.skip("a test of the release build")
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 10500:
+        pytest.skip("too few descriptors")
+    proxy = rig.before(rig.upstream(), client={"max_connections": 20000, "keepalive_timeout": "10m"}, access_log={"to": "off"}, workers=1)
+    alone, before = median_ms(proxy), proxy.rss()
+    head, sockets = request(), []
+    try:
+        for _ in range(10000):
+            s = socket.create_connection(("127.0.0.1", proxy.port))
+            s.sendall(head)
+            sockets.append(s)
+            if len(sockets) % 100 == 0:        # at most as many at a time as Python's upstream can serve
+                for x in sockets[-100:]:
+                    assert x.recv(4096).startswith(b"HTTP/1.1 200")
+        grown = (proxy.rss() - before) / len(sockets)
+        beside = median_ms(proxy)
+        for s in sockets[::997]:
+            s.sendall(head)
+            assert s.recv(4096).startswith(b"HTTP/1.1 200")
+        assert grown < 8192, f"{grown:.0f} bytes for each idle client"
+        assert beside < alone + 5, f"{alone:.2f} ms alone, {beside:.2f} ms beside them"
+    finally:
+        for s in sockets:
+            s.close()
 
 
 def test_head_target_and_body_limits(rig):

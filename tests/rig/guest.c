@@ -223,6 +223,8 @@ static void guest_want(void *client, struct exchange *ex, size_t n)
 	struct guest *g = client;
 	must(g->ex == ex && n > 0 && exchange_request_open(ex));
 	g->granted += n;
+	/* how far it may run ahead is bounded, and never beyond what it was told */
+	must(n <= PIPE_WINDOW_MAX + CHUNK_BODY && (g->in_tunnel || g->granted + PIPE_WINDOW <= g->sent + PIPE_WINDOW_MAX + CHUNK_BODY));
 	if (!g->sent_end && !event_planned(&g->send))
 		plan(g, &g->send, 0, guest_sends);
 }

@@ -69,6 +69,8 @@ static void draw_deed(struct dice *d, struct deed *deed)
 	deed->take_every_us = PICK(d, pauses_us);
 	deed->takes_nothing = chance(d, 5);
 	deed->silent = chance(d, 5);
+	deed->chokes = chance(d, 5);
+	deed->chokes_at = PICK(d, sizes);
 	if (chance(d, 25)) {
 		deed->status = 0;
 		deed->failure = PICK(d, failures);

@@ -199,6 +199,10 @@ static void script_body(void *handle, struct slice bytes, bool end)
 	must(!c->over && !c->request_ended && (bytes.len || end));
 	listen_to(c, slice_span(bytes));
 	c->request_ended = end;
+	if (c->deed.chokes && c->got >= c->deed.chokes_at && !c->head_sent) {
+		call_fails(c, REASON_upstream_reset);
+		return;
+	}
 	if (bytes.len && c->deed.eager)
 		exchange_request_taken(c->ex, bytes.len);
 	else if (bytes.len && !c->deed.takes_nothing) {
@@ -292,7 +296,7 @@ static void *script_start(void *self, struct exchange *ex)
 static void script_want(void *handle, size_t n)
 {
 	struct call *c = handle;
-	must(!c->over && n > 0 && exchange_reply_open(c->ex));
+	must(!c->over && n > 0 && n <= PIPE_WINDOW_MAX + CHUNK_BODY && exchange_reply_open(c->ex));
 	if (c->head_sent && !c->reply_ended && !event_planned(&c->body) && (c->sent < c->deed.body || c->deed.breaks))
 		plan(c, &c->body, 0, reply_goes_on);
 }

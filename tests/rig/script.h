@@ -28,6 +28,7 @@ struct deed {
 	bool        end_apart;                /* the end comes in an event of its own                            */
 	bool        breaks; uint64_t breaks_at; enum reason breaks_with;
 	uint64_t    take_by, take_every_us;   /* how it takes the request's body; 0: all, at once                */
+	bool        chokes; uint64_t chokes_at;       /* fails within body(), at that byte of the request                */
 	bool        takes_nothing;
 	bool        eager;                    /* pays request bytes back within body()                           */
 	bool        ends_first;               /* of a tunnel: does not wait for the client's end                 */

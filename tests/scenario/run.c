@@ -25,7 +25,7 @@ static unsigned play(bool witnesses)
 int main(int argc, char **argv)
 {
 	unsigned failures = 0, failed = 0;
-	log_set_level(LOG_ERROR);
+	log_set_level(LOG_ERROR);             /* ejections and the like are what the stories are about */
 	for (int i = 1; i < argc; i++) {
 		unsigned n = !scenario_load(&scenario, argv[i]);
 		if (!n)
