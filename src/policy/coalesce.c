@@ -1,0 +1,252 @@
+/* coalesce.c - many equal requests at a time, one to the upstream (behaviour §4). Which are equal, and how it is seen; the rest is flight.c's.
+ *
+ * Equal: GET or HEAD without body, credentials, cookies, Range or Upgrade, with the same key. Conditional requests are answered each for itself.
+ */
+#include <stdlib.h>
+
+#include "flight.h"
+#include "policy/registry.h"
+
+enum { KEY_PARTS = 16, KEY_MAX = 8192, FLIGHTS_MAX = 1000000 };
+
+struct coalesce_conf {
+	uint64_t max_waiters, wait_timeout_us, buffer;
+	struct conf_texts key;
+	bool     dry_run;
+};
+
+static bool read_part(struct conf_reading *r, void *field, struct span text, unsigned index)
+{
+	(void)field; (void)index;
+	if (field_name_is_token(text))
+		return true;
+	conf_complain(r, text, "'" SPAN_FMT "' is neither method, host, target nor the name of a request field", SPAN_ARG(text));
+	return false;
+}
+
+#define CONF struct coalesce_conf
+static const struct conf_key coalesce_keys[] = {
+	CONF_COUNT(CONF, "max_waiters", max_waiters, "1000", "1", "1000000", "more of them are answered 503 coalesce_full"),
+	CONF_DURATION(CONF, "wait_timeout", wait_timeout_us, "2s", "1ms", "1h", "who has waited so long for the head goes on its own"),
+	CONF_SIZE(CONF, "buffer", buffer, "1MiB", "4KiB", "1GiB", "of a reply's body is kept for those who read slowly, or join late"),
+	CONF_ROW(CONF, "key", key, CONF_T_TEXTS, .preset = "[method, host, target, accept, accept-encoding]", .read = read_part,
+		.help = "what makes two requests equal: method, host, target, or names of request fields"),
+	CONF_BOOL(CONF, "dry_run", dry_run, "false", "count what max_waiters would have refused, and let it pass alone"),
+	CONF_END
+};
+#undef CONF
+static const struct conf_block coalesce_block = {
+	.name = "coalesce", .keys = coalesce_keys, .size = sizeof(struct coalesce_conf), .levels = CONF_DEFAULTS | CONF_ROUTE, .optional = true,
+	.help = "one upstream request for many equal ones",
+};
+
+/* ── one per route and process ── */
+
+static bool core_init(void *memory, const void *with)
+{
+	struct coalesce_core *core = memory;
+	(void)with;
+	map_init(&core->flights, FLIGHTS_MAX, (uint64_t)(uintptr_t)memory);
+	list_init(&core->crossings);
+	list_init(&core->callbacks);
+	return pthread_mutex_init(&core->lock, NULL) == 0;
+}
+
+static void core_fini(void *memory)
+{
+	struct coalesce_core *core = memory;
+	map_fini(&core->flights);
+	pthread_mutex_destroy(&core->lock);
+}
+
+static void read_requests(void *memory, uint64_t now_us, struct samples *out)
+{
+	static const char *const words[] = {
+#define X(word) #word,
+		COALESCE_RESULTS(X)
+#undef X
+	};
+	struct coalesce_core *core = memory;
+	(void)now_us;
+	for (unsigned r = 0; r < COALESCE_RESULT_COUNT; r++) {
+		const struct label leader[] = { { "role", SPAN("leader") }, { "result", span_of(words[r]) } };
+		const struct label follower[] = { { "role", SPAN("follower") }, { "result", span_of(words[r]) } };
+		out->real(out, leader, 2, (double)__atomic_load_n(&core->led[r], __ATOMIC_RELAXED));
+		out->real(out, follower, 2, (double)__atomic_load_n(&core->followed[r], __ATOMIC_RELAXED));
+	}
+}
+
+static uint64_t flights(struct coalesce_core *core)
+{
+	pthread_mutex_lock(&core->lock);
+	uint64_t n = core->in_flight;
+	pthread_mutex_unlock(&core->lock);
+	return n;
+}
+
+static void read_flights(void *core, uint64_t now_us, struct samples *out)
+{
+	(void)now_us;
+	out->real(out, NULL, 0, (double)flights(core));
+}
+
+static const struct core_series series[] = {
+	{ "outrigger_coalesced_requests_total", "counter", "Requests by their part in a shared one, and how that ended for them.", read_requests },
+	{ "outrigger_coalesce_flights", "gauge", "Shared requests on their way.", read_flights },
+	{ NULL, NULL, NULL, NULL }
+};
+
+static void state_json(void *core, uint64_t now_us, struct json *j)
+{
+	(void)now_us;
+	json_u64(j, "flights", flights(core));
+	json_u64(j, "shared", __atomic_load_n(&((struct coalesce_core *)core)->followed[COALESCE_shared], __ATOMIC_RELAXED));
+}
+
+static const struct core_kind coalesce_kind = {
+	.name = "coalesce", .label = "route", .size = sizeof(struct coalesce_core), .init = core_init, .fini = core_fini, .series = series,
+	.state = state_json,
+};
+
+/* ── the door ── */
+
+struct coalesce {
+	struct policy  base;
+	struct coalesce_conf conf;
+	struct flight_limits limits;
+	struct shared *shared;
+	struct coalesce_core *core;
+	struct crossing *crossing, *callback;
+};
+struct coalesce_slot { struct member member; struct coalesce *door; };
+
+static struct policy *coalesce_open(const void *settings, const struct policy_env *env)
+{
+	struct coalesce *d = calloc(1, sizeof(*d));
+	if (!d)
+		return NULL;
+	d->base.type = &coalesce_policy;
+	d->conf = *(const struct coalesce_conf *)settings;
+	d->limits = (struct flight_limits){ d->conf.max_waiters + 1, d->conf.buffer };
+	d->shared = env->shared;
+	d->core = shared_take(env->shared, &coalesce_kind, env->route->name, settings);
+	if (d->core) {
+		d->crossing = crossing_take(&d->core->crossings, &d->core->lock, env, d->core, flight_tell_members);
+		d->callback = crossing_take(&d->core->callbacks, &d->core->lock, env, d->core, flight_call_back);
+	}
+	if (d->crossing && d->callback)
+		return &d->base;
+	if (d->crossing)
+		crossing_give(d->crossing);
+	if (d->callback)
+		crossing_give(d->callback);
+	if (d->core)
+		shared_give(d->shared, d->core);
+	free(d);
+	return NULL;
+}
+
+static void coalesce_close(struct policy *p)
+{
+	struct coalesce *d = (struct coalesce *)p;
+	crossing_give(d->crossing);
+	crossing_give(d->callback);
+	shared_give(d->shared, d->core);
+	free(d);
+}
+
+static bool coalesce_wanted(const struct conf_route *route, const void *settings, bool present)
+{
+	(void)settings;
+	return route->upstream && present;
+}
+
+static bool is_eligible(const struct exchange *ex)
+{
+	const struct fields *f = &ex->request.fields;
+	const struct request *r = &ex->request;
+	if ((r->method != METHOD_GET && r->method != METHOD_HEAD) || r->framing != BODY_NONE || r->upgrade.len || ex->spawned)
+		return false;
+	if (fields_have(f, FIELD_AUTHORIZATION) || fields_have(f, FIELD_COOKIE) || fields_have(f, FIELD_RANGE))
+		return false;
+	for (unsigned i = 0; i < f->count; i++) {
+		struct span rest = f->at[i].value, one;
+		while (f->at[i].id == FIELD_CACHE_CONTROL && span_next(&rest, ',', &one))
+			if (span_eq_nocase(one, SPAN("no-store")))
+				return false;
+	}
+	return true;
+}
+
+/* Parts are told apart by a byte that stands in none of them. false: it became too long. */
+static bool make_key(const struct coalesce_conf *c, const struct exchange *ex, struct text *out)
+{
+	for (unsigned i = 0; i < c->key.count; i++) {
+		struct span part = c->key.at[i];
+		const struct field *f;
+		if (span_eq(part, SPAN("method")))
+			text_add(out, ex->request.method_text);
+		else if (span_eq(part, SPAN("host")))
+			text_add(out, ex->request.authority);
+		else if (span_eq(part, SPAN("target")))
+			text_add(out, ex->request.target);
+		else if ((f = fields_find_name(&ex->request.fields, part)))
+			text_add(out, f->value);
+		text_char(out, '\n');
+	}
+	return !out->cut;
+}
+
+static void waited_too_long(struct timer *t)
+{
+	struct coalesce_slot *slot = container_of(container_of(t, struct member, patience), struct coalesce_slot, member);
+	if (flight_tires(slot->door->core, &slot->member))
+		exchange_answer(slot->member.ex, PASS);
+}
+
+static enum answer coalesce_admit(struct policy *p, struct exchange *ex, void *memory)
+{
+	struct coalesce *d = (struct coalesce *)p;
+	struct coalesce_slot *slot = memory;
+	char key_memory[KEY_MAX];
+	struct text key;
+
+	if (!is_eligible(ex))
+		return PASS;
+	text_over(&key, key_memory, sizeof(key_memory));
+	if (!make_key(&d->conf, ex, &key))
+		return PASS;
+	slot->door = d;
+	slot->member.ex = ex;
+	slot->member.slot = slot;
+	slot->member.crossing = d->crossing;
+	slot->member.callback = d->callback;
+	switch (flight_join(d->core, &d->limits, text_span(&key), &slot->member)) {
+	case JOINED_FULL:
+		return exchange_turn_away(ex, d->conf.dry_run, REASON_coalesce_full, 1, NULL);
+	case JOINED_NONE:
+	case JOINED_READ:
+		return PASS;
+	case JOINED_WAIT:
+		break;
+	}
+	worker_arm(ex->worker, &slot->member.patience, d->conf.wait_timeout_us, waited_too_long);
+	return LATER;
+}
+
+static void coalesce_settle(struct policy *p, struct exchange *ex, void *memory, enum ending how)
+{
+	const struct coalesce *d = (const struct coalesce *)p;
+	struct coalesce_slot *slot = memory;
+	uint64_t waited_us = ex->worker->now_us - ex->timing.start_us;
+	bool timed_out = how == END_CUT && ex->cut_by == REASON_deadline_exceeded && ex->patience_us && waited_us >= ex->patience_us / 10 * 9;
+
+	worker_disarm(ex->worker, &slot->member.patience);
+	if (slot->member.ex)
+		flight_leave(d->core, &slot->member, timed_out);
+}
+
+const struct policy_type coalesce_policy = {
+	.name = "coalesce", .block = &coalesce_block, .wanted = coalesce_wanted, .slot_size = sizeof(struct coalesce_slot), .open = coalesce_open,
+	.close = coalesce_close, .admit = coalesce_admit, .settle = coalesce_settle,
+};
