@@ -6,14 +6,17 @@ a broken one that looks whole. And when all have gone, nothing is left: no reque
 OUTRIGGER_CHAOS_SECONDS  how long (default 3)    OUTRIGGER_CHAOS_SEED  to begin with (default: drawn, and told when the test fails)
 """
 import os
+import pathlib
 import random
 import re
+import subprocess
 import threading
 import time
 
 import pytest
 
 from client import Client, chunked, request
+from proxy import sanitized
 from upstream import head
 from wire import Closed, Malformed
 
@@ -237,3 +240,32 @@ def test_chaos(rig, route):
     while sockets(proxy) > before:
         assert time.monotonic() < end, f"seed {SEED}: {sockets(proxy)} sockets, {before} before"
         time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def shortage(tmp_path_factory):
+    """A library to preload, which lets allocations fail."""
+    if sanitized():
+        pytest.skip("a sanitizer has an allocator of its own")
+    out = tmp_path_factory.mktemp("shortage") / "shortage.so"
+    done = subprocess.run([os.environ.get("CC", "cc"), "-D_GNU_SOURCE", "-O1", "-shared", "-fPIC", "-o", out, pathlib.Path(__file__).with_name("shortage.c"), "-ldl"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.mark.parametrize("one_of,seed", [(2, 1), (3, 2), (8, 3), (40, 4)])
+def test_shortage_of_memory(rig, shortage, one_of, seed):
+    """Every second, third ... allocation fails while everybody misbehaves: some get an error, or nothing; nobody gets a wrong answer, and it lives on and ends in order."""
+    ups = [rig.upstream(Service(SEED + i)) for i in range(2)]
+    proxy = rig.before(ups, route={"timeout": "1s", "idle_timeout": "1s"}, upstream={"pool": {"max_connections": 16}}, client={"keepalive_timeout": "1s", "header_timeout": "1s"},
+                       access_log={"to": "off"}, env={"LD_PRELOAD": str(shortage), "SHORTAGE": str(one_of), "SHORTAGE_SEED": str(seed), "SHORTAGE_AFTER_MS": "700"})
+    time.sleep(0.7)
+    until = time.monotonic() + max(1, SECONDS - 1)
+    guests = [Guest(("127.0.0.1", proxy.port), i, until, SEED) for i in range(12)]
+    for g in guests:
+        g.join(SECONDS + 15)
+        assert not g.is_alive(), f"seed {SEED}: a client waits for ever"
+    wrong = [w for g in guests for w in g.wrong]
+    assert not wrong, f"seed {SEED}: {wrong[:5]}"
+    assert proxy.process.poll() is None, f"seed {SEED}: {proxy.err}"
+    assert sum(g.whole for g in guests) > 20, "what is kept in pools serves on"
