@@ -14,7 +14,7 @@ endif
 .DEFAULT_GOAL := all
 
 # ── packages (Debian's names, | for or; elsewhere `make packages` looks for the libraries, names what is missing and stops) ──
-PACKAGES_BUILD := gcc make pkg-config libc6-dev libuv1-dev libyaml-dev libcurl4-openssl-dev libssl-dev libc-ares-dev libpcre2-dev libllhttp-dev|node-llhttp
+PACKAGES_BUILD := gcc make pkg-config libc6-dev libuv1-dev libyaml-dev libcurl4-openssl-dev libssl-dev libc-ares-dev libpcre2-dev libxxhash-dev libllhttp-dev|node-llhttp
 PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev clang libclang-rt-dev|libclang-rt-14-dev python3 python3-pytest python3-yaml curl chromium $(if $(shell command -v npm),,nodejs npm)
 PACKAGES_BENCH := $(PACKAGES_BUILD) nginx-light haproxy strace python3
 

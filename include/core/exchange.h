@@ -102,7 +102,9 @@ struct exchange {
 	/* ── policies may write ── */
 	uint64_t            deadline_us;      /* absolute; TIMER_NEVER: none             */
 	uint64_t            try_deadline_us;  /* of this try                             */
+	uint64_t            patience_us;      /* the configured timeout, whatever the client would wait; 0: none */
 	struct endpoint    *endpoint;         /* where the next call goes; set by balance */
+	unsigned char       priority;         /* 0 critical, 1 default, 2 sheddable */
 	enum field_id       timeout_field;    /* in which the time left is told upstream; FIELD_OTHER: not at all */
 	size_t              replay_bytes;     /* how much request body is kept for another try; set by retry */
 	bool                reused_dead;      /* set by the back: failed on a reused connection before any reply byte, nothing else known */
@@ -129,6 +131,7 @@ struct exchange {
 	bool                keeping;          /* request_body.held begins at byte 0      */
 	bool                committed;
 	bool                reply_written;    /* the client has it all                   */
+	struct fields       extra;            /* of the reply: exchange_add_reply_field   */
 	struct {                              /* a local reply, made into bytes at commit */
 		unsigned    retry_after_s;
 		struct span detail, content_type, body, allow;

@@ -85,6 +85,9 @@ void exchange_answer(struct exchange *, enum answer);
 void exchange_refuse(struct exchange *, enum reason, unsigned retry_after_s, const char *detail);
 /* In admit, for a policy with a `dry_run`: refuses and says TURN; or only counts and logs that it would have (would_refuse), and says PASS. */
 enum answer exchange_turn_away(struct exchange *, bool dry_run, enum reason, unsigned retry_after_s, const char *detail);
+/* A field of the reply that the client will get, whoever makes it. Name in lower case; both must outlive the exchange. A few at most: what is
+ * beyond them, or memory, is left out. */
+void exchange_add_reply_field(struct exchange *, struct span name, struct span value);
 /* The same for an answer that is not an error (fallback, respond). The spans must outlive the exchange. status 0: keep. */
 void exchange_serve(struct exchange *, enum served_by, int status, struct span content_type, struct span body);
 /* In judge, before a LATER that will end in AGAIN: this try is thrown away now. Its call is dropped and the doors further in are settled

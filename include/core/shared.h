@@ -48,6 +48,7 @@ struct shared *shared_new(void);
 void  shared_free(struct shared *);                                /* all cores must have been given back */
 /* `with`: the parameters, as this kind knows them. NULL: out of memory. */
 void *shared_take(struct shared *, const struct core_kind *, struct span name, const void *with);
+void  shared_hold(struct shared *, void *core);                    /* once more, for a message that is on its way */
 void  shared_give(struct shared *, void *core);
 /* Visits the cores of one kind (NULL: of all), by name, under the table's lock: do not take or give in there. */
 typedef void shared_visit(void *self, const struct core_kind *, struct span name, void *core);

@@ -51,6 +51,8 @@ bool forward_request(struct request *out, const struct request *in, const struct
 /* Via says that this request passed through this very instance before, or through more than VIA_HOPS_MAX outriggers. */
 bool forward_is_loop(const struct request *, struct span instance);
 
+/* Appends `more`, which may be zeroed. false: out of memory. */
+bool forward_add(struct fields *, const struct fields *more, struct arena *) __attribute__((warn_unused_result));
 /* In place: hop-by-hop fields out, X-Request-ID in, then remove, then set. */
 bool forward_reply(struct reply *, const struct trace *, const struct fields *set, const struct span *remove,
 	unsigned remove_count, struct arena *) __attribute__((warn_unused_result));

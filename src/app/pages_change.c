@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "pages.h"
+#include "policy/circuit_breaker.h"
 
 void page_drain(struct admin *a, const struct exchange *ex, struct page *out)
 {
@@ -50,4 +51,30 @@ void page_log(struct admin *a, const struct exchange *ex, struct page *out)
 	}
 	log_set_level(level);
 	text_f(&out->body, "The log level is %s.\n", log_level_name(level));
+}
+
+/* /upstreams/NAME/circuit_breaker */
+bool page_breaker_path(struct span path, struct span *upstream)
+{
+	struct span before = SPAN("/upstreams/"), behind = SPAN("/circuit_breaker");
+	if (path.len <= before.len + behind.len || !span_starts(path, before) || !span_eq(span_from(path, path.len - behind.len), behind))
+		return false;
+	*upstream = span_between(path.at + before.len, span_end(path) - behind.len);
+	return true;
+}
+
+void page_breaker(struct admin *a, const struct exchange *ex, struct page *out)
+{
+	struct span name = SPAN_NONE, state = query_value(ex->request.query, SPAN("state"));
+	page_breaker_path(ex->request.path, &name);
+	switch (circuit_breaker_set(a->server->shared, name, state, clock_now_us())) {
+	case BREAKER_SET:
+		text_f(&out->body, "The circuit breaker of " SPAN_FMT " is now: " SPAN_FMT ".\n", SPAN_ARG(name), SPAN_ARG(state));
+		break;
+	case BREAKER_NO_SUCH_STATE:
+		page_say(out, 400, "Which state? ?state=forced_open (refuses all), closed (never opens) or auto (decides itself, clean slate).");
+		break;
+	case BREAKER_NO_SUCH_UPSTREAM:
+		page_say(out, 404, "No upstream of that name has a circuit breaker.");
+	}
 }

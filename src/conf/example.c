@@ -76,14 +76,17 @@ static bool has_preset(const struct conf_key *keys)
 	return false;
 }
 
+/* A list without an example of its own is empty by default. */
 static void write_list(struct example *e, const struct conf_key *row)
 {
+	bool before = comment_begin(e, !row->example);
 	line(e, row->name, SPAN(""), row->help);
 	e->indent += 2;
 	e->dash = true;
 	write_keys(e, row->keys);
 	e->dash = false;
 	e->indent -= 2;
+	e->commented = before;
 }
 
 static void write_row(struct example *e, const struct conf_key *row)

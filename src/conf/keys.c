@@ -112,8 +112,6 @@ const struct conf_key conf_upstream_keys[] = {
 	CONF_BOOL(struct conf_upstream, "required", required, "true", "/readyz needs one healthy endpoint here"),
 	CONF_NOT_YET("protocol", "http1, h2, h2c, auto"),
 	CONF_NOT_YET("tls", "TLS to the endpoints"),
-	CONF_NOT_YET("circuit_breaker", "stop asking an upstream that fails"),
-	CONF_NOT_YET("concurrency", "requests at a time, with a bounded queue"),
 	CONF_END
 };
 
@@ -162,10 +160,8 @@ const struct conf_key conf_route_keys[] = {
 		.help = "larger bodies: 413; default: client.max_request_body",
 		.example = "64MiB"),
 	CONF_NOT_YET("hedge", "a second request when the first is slow"),
-	CONF_NOT_YET("rate_limit", "requests per key and time"),
 	CONF_NOT_YET("coalesce", "one upstream request for many equal ones"),
 	CONF_NOT_YET("cache", "keep answers for a while"),
-	CONF_NOT_YET("priority", "who waits last when it is full"),
 	CONF_NOT_YET("idempotency", "answer a repeated request from memory"),
 	CONF_NOT_YET("mirror", "copy requests to another upstream"),
 	CONF_NOT_YET("auth", "check JSON web tokens"),

@@ -23,6 +23,7 @@ struct exchange *exchange_new(struct worker *w, struct router *router, const str
 	ex->max_request_body = router->conf->client.max_request_body;
 	ex->timing.start_us = ex->timing.first_byte_us = w->now_us;
 	ex->served_by = SERVED_BY_upstream;
+	ex->priority = 1;
 	body_init(ex);
 	link_init(&ex->on_list);
 	list_append(&w->live, &ex->on_live);

@@ -8,7 +8,7 @@
 #include "body.h"
 #include "walk.h"
 
-enum { ERROR_BODY_MAX = 2048, ERRORS_AUTO = 0, ERRORS_JSON = 1, ERRORS_HTML = 2 };
+enum { EXTRA_MAX = 8, ERROR_BODY_MAX = 2048, ERRORS_AUTO = 0, ERRORS_JSON = 1, ERRORS_HTML = 2 };
 
 void local_clear(struct exchange *ex)
 {
@@ -232,5 +232,12 @@ bool local_finish_head(struct exchange *ex)
 			ex->answer.body = SPAN_NONE;
 	}
 	return forward_reply(&ex->reply, &ex->trace, &ex->route->reply_set, conf ? conf->reply_remove.at : NULL,
-		conf ? conf->reply_remove.count : 0, &ex->arena);
+		conf ? conf->reply_remove.count : 0, &ex->arena) && forward_add(&ex->reply.fields, &ex->extra, &ex->arena);
+}
+
+void exchange_add_reply_field(struct exchange *ex, struct span name, struct span value)
+{
+	bool kept = ex->extra.at ? ex->extra.count < EXTRA_MAX : fields_init(&ex->extra, &ex->arena, EXTRA_MAX);
+	kept = kept && fields_add(&ex->extra, name, value);
+	(void)kept;                               /* a reply without it is better than none */
 }

@@ -14,7 +14,7 @@ struct shared { pthread_mutex_t lock; struct map by_key; struct list all; };    
 struct core {
 	struct map_entry entry;
 	struct link link;
-	unsigned    refs;
+	unsigned    refs;                     /* atomic */
 	const struct core_kind *kind;
 	char       *key;                      /* "circuit_breaker/orders" */
 	struct span name;                     /* the part behind the slash */
@@ -102,17 +102,23 @@ void *shared_take(struct shared *s, const struct core_kind *kind, struct span na
 		kind->adapt(c->memory, with);
 	if (c) {
 		must(c->kind == kind);
-		c->refs++;
+		__atomic_fetch_add(&c->refs, 1, __ATOMIC_RELAXED);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return c ? c->memory : NULL;
+}
+
+void shared_hold(struct shared *s, void *memory)
+{
+	(void)s;                                  /* without the table's lock: whoever looks at all cores holds it, and takes theirs */
+	__atomic_fetch_add(&container_of(memory, struct core, memory)->refs, 1, __ATOMIC_RELAXED);
 }
 
 void shared_give(struct shared *s, void *memory)
 {
 	struct core *c = container_of(memory, struct core, memory);
 	pthread_mutex_lock(&s->lock);
-	if (--c->refs == 0) {
+	if (__atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL) == 0) {
 		map_remove(&s->by_key, &c->entry);
 		link_remove(&c->link);
 		if (c->kind->fini)

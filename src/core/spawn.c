@@ -19,6 +19,8 @@ static bool copy_facts(struct exchange *ex, const struct exchange *model)
 	ex->listener_port = model->listener_port;
 	ex->deadline_us = model->deadline_us;
 	ex->timeout_field = model->timeout_field;
+	ex->patience_us = model->patience_us;
+	ex->priority = model->priority;
 	ex->client_address = arena_copy(&ex->arena, model->client_address);
 	ex->scheme = arena_copy(&ex->arena, model->scheme);
 	ex->slots = arena_take(&ex->arena, ex->route->slot_bytes + 1);

@@ -370,3 +370,13 @@ bool forward_read_timeout(enum field_id id, struct span value, uint64_t *us)
 	*us = ms * 1000;
 	return true;
 }
+
+bool forward_add(struct fields *f, const struct fields *more, struct arena *arena)
+{
+	if (more->count && !make_room(f, more->count, arena))
+		return false;
+	for (unsigned i = 0; i < more->count; i++)
+		if (!fields_add(f, more->at[i].name, more->at[i].value))
+			return false;
+	return true;
+}

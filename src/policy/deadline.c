@@ -132,6 +132,7 @@ static enum answer deadline_admit(struct policy *p, struct exchange *ex, void *m
 	slot->ex = ex;
 	slot->idle_us = d->conf.idle_us;
 	ex->timeout_field = d->emit;
+	ex->patience_us = d->conf.timeout_us;
 	if (budget == TIMER_NEVER)
 		return PASS;
 	ex->deadline_us = ex->timing.first_byte_us + budget;

@@ -4,9 +4,13 @@
 static const struct policy_type *const types[] = {
 	&fallback_policy,   /* before deadline: also a request that ran out of time may get the substitute                         */
 	&deadline_policy,   /* before all that waits: queueing, back-off and tries are paid from one budget                        */
+	&rate_limit_policy, /* before whatever costs something: who asks too often is told so at once                              */
+	&priority_policy,   /* before whoever asks for it                                                                          */
 	&respond_policy,    /* before fault: a maintenance page needs no chaos, and no upstream                                    */
 	&fault_policy,      /* before retry: an injected abort must reach the client, not be repaired by our own retry             */
 	&retry_policy,      /* before what belongs to one try: each try takes and gives back its own, none is held during back-off */
+	&circuit_breaker_policy,    /* before per_try: it judges what became of the whole try, running out of time included        */
+	&concurrency_policy,    /* behind the breaker: an open one needs no permit; before per_try: a try's time begins when it has one  */
 	&per_try_policy,    /* before outlier: running out of one try's time is that endpoint's fault, and judged as such          */
 	&outlier_policy,    /* before balance: it judges the endpoint that balance has picked                                      */
 	&balance_policy,    /* innermost: the choice is made as late as possible                                                   */

@@ -37,16 +37,6 @@ static void test_keys(void **state)
 		{ "listen: :1\nupstreams: {a: {endpoints: http://a:1, protocol: h2, tls: {}}}\n"
 			"routes: [{upstream: a}]\n",
 			"2:40: error: 'protocol' is not in this version\n2:54: error: 'tls' is not in this version\n" },
-		{ "listen: :1\nroutes:\n  - upstream: http://a:1\n    rate_limit: {}\n    coalesce: {}\n    cache: {}\n    hedge: {}\n"
-			"    priority: x\n    idempotency: {}\n    mirror: {}\n    auth: {}\n",
-			"4:5: error: 'rate_limit' is not in this version\n5:5: error: 'coalesce' is not in this version\n"
-				"6:5: error: 'cache' is not in this version\n"
-			"7:5: error: 'hedge' is not in this version\n8:5: error: 'priority' is not in this version\n"
-				"9:5: error: 'idempotency' is not in this version\n"
-			"10:5: error: 'mirror' is not in this version\n11:5: error: 'auth' is not in this version\n" },
-		{ BASE "defaults: {rate_limit: {}, queue_timeout: 1s, circuit_breaker: {}}\n",
-			"3:12: error: 'rate_limit' is not in this version\n"
-			"3:28: error: 'queue_timeout' is not in this version\n3:47: error: 'circuit_breaker' is not in this version\n" },
 		{ "listen: :1\nroutes: [{upstream: {v1: 95%, v2: 5%}}]\n", "2:11: error: a split between upstreams is not in this version\n" },
 		{ BASE "defaults: {respond: {status: 200}}\n", "3:12: error: 'respond' cannot stand in defaults\n" },
 		{ BASE "defaults: {connect_timeout: 1s, path: /}\n", "3:12: error: 'connect_timeout' cannot stand in defaults\n"
