@@ -9,6 +9,8 @@ import os
 import pathlib
 import random
 import re
+import resource
+import socket
 import subprocess
 import threading
 import time
@@ -17,7 +19,7 @@ import pytest
 
 from client import Client, chunked, request
 from proxy import sanitized
-from upstream import head
+from upstream import head, reply
 from wire import Closed, Malformed
 
 SECONDS = float(os.environ.get("OUTRIGGER_CHAOS_SECONDS", "3"))
@@ -269,3 +271,38 @@ def test_shortage_of_memory(rig, shortage, one_of, seed):
     assert not wrong, f"seed {SEED}: {wrong[:5]}"
     assert proxy.process.poll() is None, f"seed {SEED}: {proxy.err}"
     assert sum(g.whole for g in guests) > 20, "what is kept in pools serves on"
+
+
+def cpu_seconds(proxy):
+    words = pathlib.Path(f"/proc/{proxy.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_shortage_of_descriptors(rig):
+    """There are fewer than clients and service together would like: some wait, some get an error; nobody spins, and with more of them all is well again."""
+    ups = [rig.upstream(Service(SEED + i)) for i in range(2)]
+    proxy = rig.before(ups, route={"timeout": "1s", "idle_timeout": "1s"}, client={"keepalive_timeout": "1s", "header_timeout": "1s"}, access_log={"to": "off"})
+    limits = resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE)
+    highest = max(int(fd) for fd in os.listdir(f"/proc/{proxy.process.pid}/fd"))
+    resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE, (highest + 14, limits[1]))
+    until = time.monotonic() + SECONDS
+    guests = [Guest(("127.0.0.1", proxy.port), i, until, SEED) for i in range(12)]
+    for g in guests:
+        g.join(SECONDS + 15)
+        assert not g.is_alive(), f"seed {SEED}: a client waits for ever"
+    wrong = [w for g in guests for w in g.wrong]
+    assert not wrong, f"seed {SEED}: {wrong[:5]}"
+    idle = [socket.create_connection(("127.0.0.1", proxy.port)) for _ in range(30)]       # more than there are descriptors: they stand in the backlog
+    before = cpu_seconds(proxy)
+    time.sleep(0.5)
+    assert cpu_seconds(proxy) - before < 0.2, "it waits; it does not spin"
+    resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE, limits)
+    for s in idle:
+        s.close()
+    for up in ups:
+        up.default = reply(b"well")
+    end = time.monotonic() + 10
+    while proxy.ask().body != b"well":
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    calm(proxy)
