@@ -1,11 +1,11 @@
 /* concurrency.c - a semaphore with a bounded line in front of it (bulkhead; behaviour §2, §10).
  *
  * One core per upstream and process: so many permits, one line for all workers. A permit that comes back goes to the next in line within the
- * same lock; if that one is of another worker it is put on the list of that worker's end, and the worker is told by a message.
+ * same lock; another worker's slot is told by a message (crossing.h).
  *
  * Always true, under the core's lock:
  *   - in_use is the number of slots HOLDING or GRANTED; streams that of slots STREAMING.
- *   - a WAITING slot is in the line; a GRANTED or SHED one on the list of its worker's end, or about to be told by its own thread.
+ *   - a WAITING slot is in the line; a GRANTED or SHED one is a parcel for its worker, or about to be told by its own thread.
  *   - nobody waits while a permit is free, but for the moment in which it is handed on.
  */
 #include <pthread.h>
@@ -14,6 +14,7 @@
 #include "adaptive.h"
 #include "core/exchange.h"
 #include "core/shared.h"
+#include "crossing.h"
 #include "line.h"
 #include "policy/registry.h"
 
@@ -96,23 +97,11 @@ struct concurrency_core {
 	struct concurrency_conf conf;
 	struct adaptive adaptive;
 	struct line line;
-	struct list ends;                     /* of workers: struct end */
+	struct list crossings;                /* to the workers */
 	uint64_t    in_use, streams;
 	uint64_t    done_us, gap_us;          /* when a permit last came back; how far apart they usually do */
 	uint64_t    refused[REFUSAL_COUNT];
 	struct hist waits;
-};
-
-/* What one worker is told by the others. */
-struct end {
-	struct link      link;
-	struct concurrency_core *core;
-	struct shared   *shared;
-	struct worker   *worker;
-	unsigned         users;               /* doors of this worker */
-	struct message   message;
-	bool             posted;
-	struct list      granted, shed;       /* slots */
 };
 
 enum slot_state { OUTSIDE, WAITING, GRANTED, SHED, HOLDING, STREAMING };
@@ -131,7 +120,7 @@ struct concurrency {
 	struct concurrency_conf conf;
 	struct shared   *shared;
 	struct concurrency_core *core;
-	struct end      *end;
+	struct crossing *crossing;
 };
 
 static uint64_t limit_of(const struct concurrency_core *c) { return c->conf.adaptive ? adaptive_limit(&c->adaptive) : c->conf.limit; }
@@ -149,7 +138,7 @@ static bool core_init(void *memory, const void *with)
 	adapt = adaptive_conf_of(&c->conf);
 	adaptive_init(&c->adaptive, &adapt, 0);
 	line_init(&c->line, (enum discipline)c->conf.discipline);
-	list_init(&c->ends);
+	list_init(&c->crossings);
 	return pthread_mutex_init(&c->lock, NULL) == 0;
 }
 
@@ -245,111 +234,53 @@ static const struct core_kind concurrency_kind = {
 
 static struct concurrency_slot *slot_of(struct link *l) { return container_of(l, struct concurrency_slot, waiter.link); }
 
-/* With the lock held. `mine`: the end of the thread that is here; its own slots go to the lists, those of others are told by a message. */
-static void put(struct concurrency_slot *slot, const struct end *mine, struct list *here, enum slot_state state)
+/* With the lock held. `mine`: of the thread that is here; its own slots go to the list, those of others are told by a message. */
+static void put(struct concurrency_slot *slot, const struct crossing *mine, struct list *here, enum slot_state state)
 {
-	struct end *end = slot->door->end;
 	slot->state = state;
-	if (end == mine) {
+	if (slot->door->crossing == mine)
 		list_append(here, &slot->waiter.link);
-		return;
-	}
-	list_append(state == GRANTED ? &end->granted : &end->shed, &slot->waiter.link);
-	if (end->posted)
-		return;
-	end->posted = true;
-	shared_hold(end->shared, end->core);
-	worker_post(end->worker, &end->message);
+	else
+		crossing_send(slot->door->crossing, &slot->waiter.link);
 }
 
-struct news { struct list granted, shed; };
-
 /* Hands free permits to who is next. */
-static void hand_on(struct concurrency_core *c, const struct end *mine, uint64_t now_us, struct news *news)
+static void hand_on(struct concurrency_core *c, const struct crossing *mine, uint64_t now_us, struct list *news)
 {
 	struct waiter *w;
-	list_init(&news->granted);
-	list_init(&news->shed);
+	list_init(news);
 	while (c->line.count && c->in_use < limit_of(c)) {
 		while ((w = line_shed(&c->line, now_us))) {
 			c->refused[REFUSED_queue_timeout]++;
-			put(slot_of(&w->link), mine, &news->shed, SHED);
+			put(slot_of(&w->link), mine, news, SHED);
 		}
 		if (!(w = line_next(&c->line, now_us)))
 			break;
 		c->in_use++;
 		hist_add(&c->waits, now_us > w->since_us ? now_us - w->since_us : 0);
-		put(slot_of(&w->link), mine, &news->granted, GRANTED);
+		put(slot_of(&w->link), mine, news, GRANTED);
 	}
 }
 
-/* Without the lock: tells this thread's own. */
-static void tell(struct news *news)
+/* Without the lock, on their own thread. */
+static void tell(struct list *news)
 {
-	struct link *l;
-	while ((l = list_shift(&news->granted))) {
+	for (struct link *l; (l = list_shift(news)); ) {
 		struct concurrency_slot *slot = slot_of(l);
-		slot->state = HOLDING;
+		bool granted = slot->state == GRANTED;
+		slot->state = granted ? HOLDING : OUTSIDE;
 		slot->since_us = slot->ex->worker->now_us;
 		worker_disarm(slot->ex->worker, &slot->patience);
-		exchange_answer(slot->ex, PASS);
-	}
-	while ((l = list_shift(&news->shed))) {
-		struct concurrency_slot *slot = slot_of(l);
-		slot->state = OUTSIDE;
-		worker_disarm(slot->ex->worker, &slot->patience);
+		if (granted) {
+			exchange_answer(slot->ex, PASS);
+			continue;
+		}
 		counter_add(&slot->ex->route->stats->timeouts[TIMEOUT_queue], 1);
 		exchange_cut(slot->ex, slot, REASON_queue_timeout);
 	}
 }
 
-static void end_free(struct end *end)
-{
-	link_remove(&end->link);
-	free(end);
-}
-
-static void told_by_others(struct message *m)
-{
-	struct end *end = container_of(m, struct end, message);
-	struct concurrency_core *c = end->core;
-	struct shared *shared = end->shared;
-	struct news news;
-
-	list_init(&news.granted);
-	list_init(&news.shed);
-	pthread_mutex_lock(&c->lock);
-	end->posted = false;
-	list_join(&news.granted, &end->granted);
-	list_join(&news.shed, &end->shed);
-	if (!end->users)
-		end_free(end);
-	pthread_mutex_unlock(&c->lock);
-	tell(&news);
-	shared_give(shared, c);
-}
-
 /* ── the door ── */
-
-/* With the core's lock held. NULL: out of memory. */
-static struct end *end_take(struct concurrency_core *c, const struct policy_env *env)
-{
-	list_each(l, &c->ends) {
-		struct end *end = container_of(l, struct end, link);
-		if (end->worker == env->worker) {
-			end->users++;
-			return end;
-		}
-	}
-	struct end *end = calloc(1, sizeof(*end));
-	if (!end)
-		return NULL;
-	*end = (struct end){ .core = c, .shared = env->shared, .worker = env->worker, .users = 1, .message.run = told_by_others };
-	list_init(&end->granted);
-	list_init(&end->shed);
-	list_append(&c->ends, &end->link);
-	return end;
-}
 
 static struct policy *concurrency_open(const void *settings, const struct policy_env *env)
 {
@@ -364,10 +295,8 @@ static struct policy *concurrency_open(const void *settings, const struct policy
 		free(d);
 		return NULL;
 	}
-	pthread_mutex_lock(&d->core->lock);
-	d->end = end_take(d->core, env);
-	pthread_mutex_unlock(&d->core->lock);
-	if (d->end)
+	d->crossing = crossing_take(&d->core->crossings, &d->core->lock, env, d->core, tell);
+	if (d->crossing)
 		return &d->base;
 	shared_give(d->shared, d->core);
 	free(d);
@@ -377,10 +306,7 @@ static struct policy *concurrency_open(const void *settings, const struct policy
 static void concurrency_close(struct policy *p)
 {
 	struct concurrency *d = (struct concurrency *)p;
-	pthread_mutex_lock(&d->core->lock);
-	if (--d->end->users == 0 && !d->end->posted)
-		end_free(d->end);
-	pthread_mutex_unlock(&d->core->lock);
+	crossing_give(d->crossing);
 	shared_give(d->shared, d->core);
 	free(d);
 }
@@ -471,7 +397,7 @@ static bool is_stream(const struct reply *r)
 static bool become_stream(struct concurrency *d, struct concurrency_slot *slot)
 {
 	struct concurrency_core *c = d->core;
-	struct news news;
+	struct list news;
 	pthread_mutex_lock(&c->lock);
 	bool room = c->streams < c->conf.streams_max || c->conf.dry_run;
 	c->in_use--;
@@ -481,7 +407,7 @@ static bool become_stream(struct concurrency *d, struct concurrency_slot *slot)
 		slot->state = STREAMING;
 	} else
 		c->refused[REFUSED_concurrency_limited]++;
-	hand_on(c, d->end, slot->ex->worker->now_us, &news);
+	hand_on(c, d->crossing, slot->ex->worker->now_us, &news);
 	pthread_mutex_unlock(&c->lock);
 	tell(&news);
 	return room;
@@ -528,7 +454,7 @@ static void concurrency_settle(struct policy *p, struct exchange *ex, void *memo
 	struct concurrency_core *c = d->core;
 	struct concurrency_slot *slot = memory;
 	uint64_t now_us = ex->worker->now_us;
-	struct news news;
+	struct list news;
 
 	worker_disarm(ex->worker, &slot->patience);
 	pthread_mutex_lock(&c->lock);
@@ -547,7 +473,7 @@ static void concurrency_settle(struct policy *p, struct exchange *ex, void *memo
 	case OUTSIDE:   break;
 	}
 	slot->state = OUTSIDE;
-	hand_on(c, d->end, now_us, &news);
+	hand_on(c, d->crossing, now_us, &news);
 	pthread_mutex_unlock(&c->lock);
 	tell(&news);
 }
