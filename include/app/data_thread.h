@@ -14,6 +14,7 @@ struct data_thread {
 	struct listener *listeners; unsigned listener_count;
 	struct backend  *backend;
 	struct timer     drain_poll;
+	struct message   stop;                /* there must always be memory to stop */
 	pthread_t        thread;
 	bool             running;
 };
@@ -26,7 +27,7 @@ bool data_thread_tell(struct data_thread *, void (*what)(struct data_thread *));
 void data_thread_keep_alive_off(struct data_thread *);            /* for tell: answers say Connection: close ... */
 void data_thread_keep_alive_on(struct data_thread *);             /* ... or no longer                            */
 void data_thread_drain(struct data_thread *);                     /* for tell: accept nothing more; server_thread_drained() when empty */
-void data_thread_stop(struct data_thread *);                      /* for tell: cut what is left, end the thread  */
+void data_thread_stop(struct data_thread *);                      /* tells it, once: cut what is left, end the thread */
 void data_thread_join(struct data_thread *);
 void data_thread_fini(struct data_thread *);
 

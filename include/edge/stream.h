@@ -40,6 +40,7 @@ struct stream {
 	bool wants_input;                     /* `input` shall be called when readable             */
 	bool ends;                            /* shut down our side once out is empty              */
 	bool stalled;                         /* the low-water guard went off                      */
+	bool spoiled;                         /* something could not be queued: what is queued goes out, and nothing after it */
 	int  error;                           /* of the last read or write                         */
 	int  low_water;                       /* SO_RCVLOWAT as set                                */
 	struct timer guard;                   /* armed while low_water > 1                         */
@@ -65,7 +66,8 @@ enum stream_got stream_splice(struct stream *, struct splice **pipe, uint64_t le
 /* Input wanted or not (back-pressure). Wanting again schedules `input` when an edge is pending. */
 void stream_want_input(struct stream *, bool want);
 
-/* All of these queue; false: the limit or the memory is exhausted. */
+/* All of these queue; false: the limit or the memory is exhausted. Then so are all later ones: what would follow is not what belongs there.
+ * A stream spoiled like that does not end in order either; its owner resets it. */
 bool stream_send(struct stream *, struct slice) __attribute__((warn_unused_result));
 char *stream_room(struct stream *, size_t n) __attribute__((warn_unused_result));      /* then stream_grew */
 void stream_grew(struct stream *, size_t n);

@@ -100,8 +100,9 @@ void data_thread_drain(struct data_thread *t)
 	worker_arm(&t->loop.worker, &t->drain_poll, 2 * LISTEN_LAST_LOOK_US, look_if_empty);
 }
 
-void data_thread_stop(struct data_thread *t)
+static void stop_as_told(struct message *m)
 {
+	struct data_thread *t = container_of(m, struct data_thread, stop);
 	for (unsigned i = 0; i < t->listener_count; i++)
 		listener_stop(&t->listeners[i]);
 	worker_disarm(&t->loop.worker, &t->drain_poll);
@@ -128,6 +129,12 @@ bool data_thread_tell(struct data_thread *t, void (*what)(struct data_thread *))
 	*told = (struct told){ .message.run = do_as_told, .thread = t, .what = what };
 	loop_post(&t->loop, &told->message);
 	return true;
+}
+
+void data_thread_stop(struct data_thread *t)
+{
+	t->stop.run = stop_as_told;
+	loop_post(&t->loop, &t->stop);
 }
 
 void data_thread_join(struct data_thread *t)

@@ -280,7 +280,7 @@ static void tear_down(struct server *s)
 {
 	for (unsigned i = 0; i < s->thread_count; i++)
 		if (s->threads[i].running)
-			must(data_thread_tell(&s->threads[i], data_thread_stop));
+			data_thread_stop(&s->threads[i]);
 	for (unsigned i = 0; i < s->thread_count; i++)
 		data_thread_join(&s->threads[i]);
 	admin_free(s->admin);

@@ -7,6 +7,8 @@ static void send_body_bytes(struct back *b, struct slice bytes, bool end)
 	struct stream *s = &b->stream;
 	char *at;
 	bool ok = true;
+	if (b->broken)                            /* maybe before its head was written: a body would be taken for a request */
+		return;
 	if (bytes.len) {
 		b->unpaid += bytes.len;
 		if (b->chunked) {

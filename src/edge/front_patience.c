@@ -35,7 +35,7 @@ static void timed_out(struct timer *t);
 
 void front_rearm(struct front *f)
 {
-	uint64_t due = front_due(f);
+	uint64_t due = f->stream.closed ? TIMER_NEVER : front_due(f);    /* closed: nothing can keep it waiting, and its memory goes */
 	if (due != TIMER_NEVER && (!timer_armed(&f->timer) || due < f->timer.due_us))
 		timer_arm(&f->stream.loop->worker.timers, &f->timer, due, timed_out);
 }

@@ -125,8 +125,11 @@ static void front_done(void *client, struct exchange *ex)
 	f->ex = NULL;
 	f->reader.arena = NULL;
 	f->reader.request = NULL;
-	if (f->dying)
+	if (f->dying) {                           /* it is closed in a moment, and what still comes belongs to nobody */
+		f->reading = READ_DONE;
+		stream_want_input(&f->stream, false);
 		return;
+	}
 	if (f->aborted || !f->keep || f->reading != READ_DONE) {
 		end_connection(f);
 		return;

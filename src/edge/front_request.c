@@ -207,7 +207,7 @@ void front_input(struct stream *s)
 
 	if (f->reading == READ_TUNNEL && !buf_empty(&f->ahead))
 		front_serve_next(f);
-	if (splice_in(f))
+	if (s->closed || splice_in(f))
 		return;
 	switch (stream_read(s, wants_large_read(f), &got)) {
 	case GOT_NOTHING: return;

@@ -42,7 +42,7 @@ static void free_dead(struct chore *c)
 
 static void shut_when_empty(struct stream *s)
 {
-	if (s->ends && s->out.len == 0 && !s->connecting) {
+	if (s->ends && s->out.len == 0 && !s->connecting && !s->spoiled) {
 		s->ends = false;
 		shutdown(s->watch.fd, SHUT_WR);
 	}
@@ -103,10 +103,16 @@ static void want_flush(struct stream *s)
 bool stream_send(struct stream *s, struct slice bytes)
 {
 	want_flush(s);
-	return buf_keep(&s->out, bytes);
+	s->spoiled = s->spoiled || !buf_keep(&s->out, bytes);
+	return !s->spoiled;
 }
 
-char *stream_room(struct stream *s, size_t n) { return buf_room(&s->out, n); }
+char *stream_room(struct stream *s, size_t n)
+{
+	char *room = s->spoiled ? NULL : buf_room(&s->out, n);
+	s->spoiled = !room;
+	return room;
+}
 
 void stream_grew(struct stream *s, size_t n)
 {
@@ -280,7 +286,7 @@ static void stream_init(struct stream *s, struct loop *loop, const struct stream
 	buf_init(&s->out, &loop->worker.chunks, out_max);
 	s->readable = s->hup = s->closed = s->ends = s->connecting = false;
 	s->writable = s->wants_input = true;
-	s->stalled = false;
+	s->stalled = s->spoiled = false;
 	s->error = 0;
 	s->low_water = 1;
 	s->guard = (struct timer){ 0 };

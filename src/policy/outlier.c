@@ -113,8 +113,8 @@ static void record(const struct outlier *o, struct exchange *ex, struct outlier_
 static enum answer outlier_judge(struct policy *p, struct exchange *ex, void *memory)
 {
 	int status = ex->reply.status;
-	if (ex->local)                            /* a refusal from further in: nothing the endpoint did */
-		return PASS;
+	if (ex->local || (!status && ex->failure == REASON_internal_error))       /* a refusal from further in, or a want of ours (memory, */
+		return PASS;                                                       /* descriptors): nothing the endpoint did            */
 	record((struct outlier *)p, ex, memory, status == 0 || (status >= 502 && status <= 504), status ? REASON_NONE : ex->failure);
 	return PASS;
 }

@@ -6,15 +6,20 @@ a broken one that looks whole. And when all have gone, nothing is left: no reque
 OUTRIGGER_CHAOS_SECONDS  how long (default 3)    OUTRIGGER_CHAOS_SEED  to begin with (default: drawn, and told when the test fails)
 """
 import os
+import pathlib
 import random
 import re
+import resource
+import socket
+import subprocess
 import threading
 import time
 
 import pytest
 
 from client import Client, chunked, request
-from upstream import head
+from proxy import sanitized
+from upstream import head, reply
 from wire import Closed, Malformed
 
 SECONDS = float(os.environ.get("OUTRIGGER_CHAOS_SECONDS", "3"))
@@ -237,3 +242,67 @@ def test_chaos(rig, route):
     while sockets(proxy) > before:
         assert time.monotonic() < end, f"seed {SEED}: {sockets(proxy)} sockets, {before} before"
         time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def shortage(tmp_path_factory):
+    """A library to preload, which lets allocations fail."""
+    if sanitized():
+        pytest.skip("a sanitizer has an allocator of its own")
+    out = tmp_path_factory.mktemp("shortage") / "shortage.so"
+    done = subprocess.run([os.environ.get("CC", "cc"), "-D_GNU_SOURCE", "-O1", "-shared", "-fPIC", "-o", out, pathlib.Path(__file__).with_name("shortage.c"), "-ldl"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.mark.parametrize("one_of,seed", [(2, 1), (3, 2), (8, 3), (40, 4)])
+def test_shortage_of_memory(rig, shortage, one_of, seed):
+    """Every second, third ... allocation fails while everybody misbehaves: some get an error, or nothing; nobody gets a wrong answer, and it lives on and ends in order."""
+    ups = [rig.upstream(Service(SEED + i)) for i in range(2)]
+    proxy = rig.before(ups, route={"timeout": "1s", "idle_timeout": "1s"}, upstream={"pool": {"max_connections": 16}}, client={"keepalive_timeout": "1s", "header_timeout": "1s"},
+                       access_log={"to": "off"}, env={"LD_PRELOAD": str(shortage), "SHORTAGE": str(one_of), "SHORTAGE_SEED": str(seed), "SHORTAGE_AFTER_MS": "700"})
+    time.sleep(0.7)
+    until = time.monotonic() + max(1, SECONDS - 1)
+    guests = [Guest(("127.0.0.1", proxy.port), i, until, SEED) for i in range(12)]
+    for g in guests:
+        g.join(SECONDS + 15)
+        assert not g.is_alive(), f"seed {SEED}: a client waits for ever"
+    wrong = [w for g in guests for w in g.wrong]
+    assert not wrong, f"seed {SEED}: {wrong[:5]}"
+    assert proxy.process.poll() is None, f"seed {SEED}: {proxy.err}"
+    assert sum(g.whole for g in guests) > 20, "what is kept in pools serves on"
+
+
+def cpu_seconds(proxy):
+    words = pathlib.Path(f"/proc/{proxy.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_shortage_of_descriptors(rig):
+    """There are fewer than clients and service together would like: some wait, some get an error; nobody spins, and with more of them all is well again."""
+    ups = [rig.upstream(Service(SEED + i)) for i in range(2)]
+    proxy = rig.before(ups, route={"timeout": "1s", "idle_timeout": "1s"}, client={"keepalive_timeout": "1s", "header_timeout": "1s"}, access_log={"to": "off"})
+    limits = resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE)
+    highest = max(int(fd) for fd in os.listdir(f"/proc/{proxy.process.pid}/fd"))
+    resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE, (highest + 14, limits[1]))
+    until = time.monotonic() + SECONDS
+    guests = [Guest(("127.0.0.1", proxy.port), i, until, SEED) for i in range(12)]
+    for g in guests:
+        g.join(SECONDS + 15)
+        assert not g.is_alive(), f"seed {SEED}: a client waits for ever"
+    wrong = [w for g in guests for w in g.wrong]
+    assert not wrong, f"seed {SEED}: {wrong[:5]}"
+    idle = [socket.create_connection(("127.0.0.1", proxy.port)) for _ in range(30)]       # more than there are descriptors: they stand in the backlog
+    before = cpu_seconds(proxy)
+    time.sleep(0.5)
+    assert cpu_seconds(proxy) - before < 0.2, "it waits; it does not spin"
+    resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE, limits)
+    for s in idle:
+        s.close()
+    for up in ups:
+        up.default = reply(b"well")
+    end = time.monotonic() + 10
+    while proxy.ask().body != b"well":
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    calm(proxy)

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,7 +19,7 @@
 #include "random_world.h"
 #include "scenario.h"
 
-enum { POINTS_DENSE = 10, POINTS = 20, VICTIMS = 4, RANDOM_WORLDS = 3000 };
+enum { POINTS_DENSE = 10, POINTS = 20, VICTIMS = 4, RANDOM_WORLDS = 3000, SHARES_MAX = 16 };
 
 static struct scenario scenario;
 static struct world world;
@@ -178,6 +179,45 @@ static void at_random(uint64_t first, uint64_t count)
 	}
 }
 
+/* ── over all processors: a process each, so that each has its own leak check ── */
+
+static void play_share(char **files, unsigned count, unsigned share, unsigned shares, bool each)
+{
+	for (unsigned i = share; i < count; i += shares) {
+		unsigned long before = worlds;
+		clock_t began = clock();
+		torture(files[i]);
+		if (each)
+			printf("%6lu ms %6lu worlds %s\n", (unsigned long)((clock() - began) / (CLOCKS_PER_SEC / 1000)), worlds - before, files[i]);
+	}
+	if (!each)
+		at_random(1 + share * (RANDOM_WORLDS / shares), RANDOM_WORLDS / shares);
+}
+
+static bool shared_out(char **files, unsigned count, bool each)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned shares = processors < 1 ? 1 : processors > SHARES_MAX ? SHARES_MAX : (unsigned)processors;
+	unsigned long played;
+	int ends[2], status;
+	bool ok = pipe(ends) == 0;
+	for (unsigned share = 0; ok && share < shares; share++) {
+		pid_t pid = fork();
+		if (pid == 0) {
+			play_share(files, count, share, shares, each);
+			fflush(stdout);
+			exit(write(ends[1], &worlds, sizeof(worlds)) != sizeof(worlds));
+		}
+		ok = pid > 0;
+	}
+	while (wait(&status) > 0)
+		ok &= WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	close(ends[1]);
+	while (ok && read(ends[0], &played, sizeof(played)) == sizeof(played))
+		worlds += played;
+	return ok;
+}
+
 const char *__asan_default_options(void);
 const char *__ubsan_default_options(void);
 const char *__asan_default_options(void) { return "abort_on_error=1:allocator_may_return_null=1"; }
@@ -194,15 +234,8 @@ int main(int argc, char **argv)
 		at_random(first, count);
 	} else {
 		bool each = argc > 1 && span_eq(span_of(argv[1]), SPAN("--each"));
-		for (int i = 1 + each; i < argc; i++) {
-			unsigned long before = worlds;
-			clock_t began = clock();
-			torture(argv[i]);
-			if (each)
-				printf("%6lu ms %6lu worlds %s\n", (unsigned long)((clock() - began) / (CLOCKS_PER_SEC / 1000)), worlds - before, argv[i]);
-		}
-		if (!each)
-			at_random(1, RANDOM_WORLDS);
+		if (!shared_out(argv + 1 + each, (unsigned)(argc - 1) - each, each))
+			return 1;
 	}
 	printf("torture: %lu worlds\n", worlds);
 	return 0;
