@@ -18,8 +18,11 @@ void flight_tell_members(struct list *parcels)
 
 void flight_call_back(struct list *parcels)
 {
-	for (struct link *l; (l = list_shift(parcels)); ) {
+	for (struct link *l; (l = list_first(parcels)); ) {
 		struct flight *f = container_of(l, struct flight, look);
+		pthread_mutex_lock(&f->core->lock);       /* others look whether it is sent already */
+		link_remove(l);
+		pthread_mutex_unlock(&f->core->lock);
 		if (f->child && !f->give_up && flight_count(f) == 0)
 			flight_give_up(f, f->timed_out);
 		else
@@ -56,6 +59,7 @@ enum joined flight_join(struct coalesce_core *core, const struct flight_limits *
 {
 	enum joined how = JOINED_WAIT;
 	struct flight *f = NULL, *opened = NULL;
+	bool own = false;
 
 	link_init(&m->link);
 	pthread_mutex_lock(&core->lock);
@@ -73,7 +77,7 @@ enum joined flight_join(struct coalesce_core *core, const struct flight_limits *
 	else if (f->count >= limits->max_members)
 		how = JOINED_FULL;
 	else {
-		bool own = f->worker == m->ex->worker;
+		own = f->worker == m->ex->worker;
 		f->count++;
 		m->flight = f;
 		m->state = own ? MEMBER_WAITING : MEMBER_AWAY;
@@ -87,7 +91,7 @@ enum joined flight_join(struct coalesce_core *core, const struct flight_limits *
 		return how;
 	if (opened)
 		return take_off(f, m);
-	if (m->state == MEMBER_WAITING && f->state == SHARED) {       /* it has begun: from the beginning, as far as it has come */
+	if (own && f->state == SHARED) {          /* it has begun: from the beginning, as far as it has come */
 		member_note(core, m, COALESCE_shared);
 		member_reads(m, f->capture);
 		return JOINED_READ;
