@@ -7,6 +7,7 @@ struct server;
 
 /* NULL with *why set: cannot listen. */
 struct admin *admin_new(struct server *, char why[128]);
+void admin_adopt(struct admin *);                 /* server->conf is another one; NULL is harmless */
 void admin_free(struct admin *);
 
 #endif

@@ -21,6 +21,7 @@ struct options {
 #define ADMIN_DEFAULT  "127.0.0.1:9901"
 
 struct conf;
+struct conf_report;
 /* Loads, and prints what is wrong to stderr. NULL: errors; *code is then the exit code. */
 struct conf *command_load(const struct options *, int *code);
 bool command_set_up_log(const struct options *, const struct conf *);      /* false: --log-level is none; it was said */
@@ -38,6 +39,7 @@ bool command_set_up_log(const struct options *, const struct conf *);      /* fa
 	X(top,         "",                         "the same again every second") \
 	X(tap,         "[--route R] [--status 5xx] [--slow 1s]", "requests as they end, one line each") \
 	X(healthcheck, "[--ready]",                "exit 0 when it is alive, or ready (for Docker HEALTHCHECK); 1 otherwise") \
+	X(reload,      "",                         "read the configuration again, as by HUP; prints what changed, or what is wrong with it") \
 	X(drain,       "",                         "it says not ready, and asks clients to leave; it goes on serving") \
 	X(undrain,     "",                         "... and takes that back") \
 	X(quit,        "",                         "drain and stop, as by TERM; a second time: at once") \

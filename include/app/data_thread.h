@@ -11,6 +11,11 @@ struct data_thread {
 	struct server   *server;
 	struct loop      loop;
 	struct doorstep  step;
+	struct stats_book *book;
+	struct router   *next;                /* built, and not in force yet (reload)             */
+	const struct router *shown;           /* control thread: whose counters are read          */
+	struct message   report;              /* to the control thread, of a reload               */
+	bool             built;
 	struct listener *listeners; unsigned listener_count;
 	struct backend  *backend;
 	struct timer     drain_poll;
@@ -26,6 +31,9 @@ bool data_thread_start(struct data_thread *);
 bool data_thread_tell(struct data_thread *, void (*what)(struct data_thread *));
 void data_thread_keep_alive_off(struct data_thread *);            /* for tell: answers say Connection: close ... */
 void data_thread_keep_alive_on(struct data_thread *);             /* ... or no longer                            */
+void data_thread_build(struct data_thread *);                     /* for tell: a router of server->reload's snapshot; reload_built() then */
+void data_thread_adopt(struct data_thread *);                     /* for tell: it is in force; reload_adopted() then */
+void data_thread_discard(struct data_thread *);                   /* for tell: or not */
 void data_thread_drain(struct data_thread *);                     /* for tell: accept nothing more; server_thread_drained() when empty */
 void data_thread_stop(struct data_thread *);                      /* tells it, once: cut what is left, end the thread */
 void data_thread_join(struct data_thread *);

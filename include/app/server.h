@@ -24,7 +24,8 @@ const char *life_name(enum life);
 
 enum { EXIT_DONE = 0, EXIT_USAGE = 64, EXIT_LISTEN = 69, EXIT_INTERNAL = 70, EXIT_CONFIG = 78 };
 
-struct resolver; struct fetcher; struct health; struct admin; struct access_log; struct metrics; struct rows;
+struct resolver; struct fetcher; struct health; struct admin; struct access_log; struct metrics; struct rows; struct reload;
+struct conf_reader;
 
 struct server {
 	struct conf        *conf;
@@ -41,23 +42,26 @@ struct server {
 	struct admin       *admin;
 	struct access_log  *access_log;
 	struct rows        *rows;
+	struct reload      *reload;
+	struct conf        *first;            /* the one it started with: listeners and access log refer to it */
 	enum life           life;             /* written by the control thread only */
 	bool                asked_to_drain;   /* POST /drain                         */
 	unsigned            drained;          /* threads that have nothing left      */
 	uint64_t            started_us, started_wall_ms;
 	char                config_digest[65];
 	char                instance[INSTANCE_ID];   /* drawn when the process starts; in Via */
-	uv_signal_t         signals[4];
+	uv_signal_t         signals[5];
 	struct timer        patience, delay, log_again;
 	uv_async_t          log_bell;
 	int                 exit_code;
 };
 
-/* Runs until stopped; returns the exit code. Takes over the configuration. */
-int  server_run(struct conf *);
+/* Runs until stopped; returns the exit code. Takes over the configuration. reader: how to read it again, or NULL. */
+int  server_run(struct conf *, const struct conf_reader *reader);
 /* Control thread only. */
 void server_stop(struct server *, bool at_once);  /* TERM; at once: QUIT, or a second TERM */
 void server_drain(struct server *, bool drain);   /* POST /drain, /undrain */
+void server_digest(struct server *);              /* of server->conf, after it was put there */
 bool server_is_ready(const struct server *);      /* without the upstreams' part: see admin */
 /* Any data thread. */
 void server_thread_drained(struct server *);

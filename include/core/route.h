@@ -39,7 +39,8 @@ struct router {
 	bool            origin;               /* requests end here: a Via of ours on them is no loop */
 	struct arena    arena;
 	struct upstream **upstreams;          /* [conf->upstream_count], counted */
-	struct upstream_stats *upstream_stats;/* [conf->upstream_count], of this worker */
+	struct upstream_stats **upstream_stats;       /* [conf->upstream_count], of this worker */
+	struct stats_book *own_book;          /* of a router that was given none */
 	struct route   *routes;               /* [conf->route_count] */
 	struct route    none;
 	struct route_index *index;            /* private to route.c */
@@ -56,6 +57,7 @@ struct router_parts {
 	const struct policy_type *const *types; unsigned type_count;       /* outermost first: registry.h */
 	struct span             instance;     /* INSTANCE_ID characters that outlive the router; empty: not told */
 	bool                    origin;
+	struct stats_book      *book;         /* the worker's; NULL: the router makes one of its own          */
 	struct upstream_server (*server_of)(void *self, struct upstream *); void *self;
 };
 /* Opens all policies. NULL: out of memory. */

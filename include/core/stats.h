@@ -53,4 +53,13 @@ struct upstream_stats {
 uint64_t *route_stats_statuses(struct route_stats *, enum method);
 void      route_stats_fini(struct route_stats *);
 
+/* A worker's book of them, by name: so that a route, or upstream, of the next configuration goes on counting where this one's left off. What
+ * nobody holds any more is forgotten. Not for several threads, but for the counters themselves. */
+struct stats_book;
+struct stats_book *stats_book_new(void);                           /* NULL: out of memory */
+void stats_book_free(struct stats_book *);                         /* all must have been given back */
+struct route_stats    *stats_take_route(struct stats_book *, struct span name);             /* NULL: out of memory */
+struct upstream_stats *stats_take_upstream(struct stats_book *, struct span name);
+void stats_give(void *stats);
+
 #endif

@@ -45,6 +45,7 @@ static const struct entry entries[] = {
 	{ "/undrain",     page_undrain,     true },
 	{ "/quit",        page_quit,        true },
 	{ "/log",         page_log,         true },
+	{ "/reload",      page_reload,      true },
 };
 
 static const struct entry breaker_entry = { "/upstreams/NAME/circuit_breaker", page_breaker, true };
@@ -111,6 +112,12 @@ struct admin *admin_new(struct server *server, char why[128])
 		return a;
 	admin_free(a);
 	return NULL;
+}
+
+void admin_adopt(struct admin *a)
+{
+	if (a)
+		a->access->conf = &a->server->conf->admin;
 }
 
 void admin_free(struct admin *a)

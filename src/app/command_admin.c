@@ -24,6 +24,7 @@ static int tell(const struct options *o, const char *method, const char *path)
 int command_status(const struct options *o) { return tell(o, "GET", o->json ? "/status.json" : "/"); }
 int command_drain(const struct options *o) { return tell(o, "POST", "/drain"); }
 int command_undrain(const struct options *o) { return tell(o, "POST", "/undrain"); }
+int command_reload(const struct options *o) { return tell(o, "POST", "/reload"); }
 int command_quit(const struct options *o) { return tell(o, "POST", "/quit"); }
 
 /* Docker knows 0 and 1 only. */

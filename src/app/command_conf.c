@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "app/command.h"
+#include "app/reload.h"
 #include "app/server.h"
 #include "base/log.h"
 #include "core/exchange.h"
@@ -58,6 +59,13 @@ bool command_set_up_log(const struct options *o, const struct conf *conf)
 	return true;
 }
 
+static struct conf *read_again(void *self, struct conf_report *report)
+{
+	const struct options *o = self;
+	struct conf_source source = source_of(o);
+	return conf_load(&source, report);
+}
+
 int command_run(const struct options *o)
 {
 	int code;
@@ -68,7 +76,9 @@ int command_run(const struct options *o)
 		conf_unref(conf);
 		return EXIT_USAGE;
 	}
-	return server_run(conf);
+	bool from_file = o->config ? strcmp(o->config, "-") != 0 : !o->to;
+	struct conf_reader reader = { read_again, (void *)(uintptr_t)o };
+	return server_run(conf, from_file ? &reader : NULL);
 }
 
 int command_check(const struct options *o)

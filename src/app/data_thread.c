@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "app/observe.h"
+#include "app/reload.h"
 #include "app/server.h"
 #include "base/log.h"
 #include "edge/front_h1.h"
@@ -18,13 +19,12 @@ static struct upstream_server server_of(void *self, struct upstream *u)
 	return backend_server(self);
 }
 
-static struct router *make_router(struct data_thread *t)
+static struct router *make_router(struct data_thread *t, struct conf *conf, struct upstream **upstreams)
 {
 	struct server *s = t->server;
 	struct router_parts parts = {
-		.conf = s->conf, .worker = &t->loop.worker, .upstreams = s->upstreams, .shared = s->shared,
-		.instance = { s->instance, sizeof(s->instance) },
-		.server_of = server_of, .self = t->backend,
+		.conf = conf, .worker = &t->loop.worker, .upstreams = upstreams, .shared = s->shared,
+		.server_of = server_of, .self = t->backend, .instance = { s->instance, sizeof(s->instance) }, .book = t->book,
 	};
 	parts.types = policy_types(&parts.type_count);
 	return router_new(&parts);
@@ -42,6 +42,11 @@ static bool open_listeners(struct data_thread *t)
 	return t->listeners != NULL;
 }
 
+static struct h1_limits h1_limits_of(const struct conf_client *c)
+{
+	return (struct h1_limits){ (unsigned)c->max_header_size, (unsigned)c->max_headers, (unsigned)c->max_target_size };
+}
+
 bool data_thread_init(struct data_thread *t, struct server *s, unsigned index)
 {
 	const struct conf_client *c = &s->conf->client;
@@ -51,11 +56,13 @@ bool data_thread_init(struct data_thread *t, struct server *s, unsigned index)
 	t->backend = backend_new(&t->loop, s->thread_count);
 	t->step = (struct doorstep){
 		.loop = &t->loop, .limits = c, .gate = s->gate, .trust = s->trust,
-		.h1 = { (unsigned)c->max_header_size, (unsigned)c->max_headers, (unsigned)c->max_target_size },
+		.h1 = h1_limits_of(c),
 	};
 	list_init(&t->step.fronts);
-	if (!t->backend || !(t->step.router = make_router(t)))
+	t->book = stats_book_new();
+	if (!t->backend || !t->book || !(t->step.router = make_router(t, s->conf, s->upstreams)))
 		return false;
+	t->shown = t->step.router;
 	observe_worker(s, &t->loop.worker);
 	return open_listeners(t);
 }
@@ -90,6 +97,38 @@ static void look_if_empty(struct timer *timer)
 
 void data_thread_keep_alive_off(struct data_thread *t) { t->loop.worker.draining = true; }
 void data_thread_keep_alive_on(struct data_thread *t) { t->loop.worker.draining = false; }
+
+void data_thread_build(struct data_thread *t)
+{
+	const struct reload *r = t->server->reload;
+	t->next = make_router(t, r->conf, r->upstreams);
+	t->built = t->next != NULL;
+	t->report.run = reload_built;
+	loop_post(&t->server->control, &t->report);
+}
+
+/* Exchanges that run keep the router that they began with. Limits of the client side hold from now on, also for connections that are there. */
+void data_thread_adopt(struct data_thread *t)
+{
+	const struct reload *r = t->server->reload;
+	const struct conf_client *c = &r->conf->client;
+	router_unref(t->step.router);
+	t->step.router = t->next;
+	t->next = NULL;
+	t->step.limits = c;
+	t->step.trust = r->trust;
+	t->step.h1 = h1_limits_of(c);
+	t->report.run = reload_adopted;
+	loop_post(&t->server->control, &t->report);
+}
+
+void data_thread_discard(struct data_thread *t)
+{
+	router_unref(t->next);
+	t->next = NULL;
+	t->report.run = reload_adopted;
+	loop_post(&t->server->control, &t->report);
+}
 
 void data_thread_drain(struct data_thread *t)
 {
@@ -150,6 +189,8 @@ void data_thread_fini(struct data_thread *t)
 		backend_free(t->backend);
 	loop_bury(&t->loop);
 	router_unref(t->step.router);
+	router_unref(t->next);
+	stats_book_free(t->book);
 	loop_fini(&t->loop);
 	free(t->listeners);
 }

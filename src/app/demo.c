@@ -133,7 +133,7 @@ static int run(const struct options *o, struct conf *conf, struct demo *demo)
 		return code;
 	}
 	say_what_to_try(conf, app);
-	code = server_run(conf);
+	code = server_run(conf, NULL);
 	loop_post(&demo->loop, &stop.message);
 	pthread_join(thread, NULL);
 	return code;

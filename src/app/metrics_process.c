@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "app/reload.h"
 #include "app/version.h"
 #include "metrics_parts.h"
 #include "totals.h"
@@ -60,6 +61,19 @@ static void print_build(struct text *out)
 	prom_u64(out, "outrigger_build_info", labels, sizeof(labels) / sizeof(*labels), 1);
 }
 
+static void print_reloads(const struct server *s, struct text *out)
+{
+	const struct label ok = { "result", SPAN("ok") }, refused = { "result", SPAN("refused") };
+	print_gauge(out, "outrigger_config_last_reload_successful", "0: what is on disk was refused, the one before is in force.",
+		!s->reload->refused);
+	prom_family(out, "outrigger_config_last_reload_success_timestamp_seconds", "gauge",
+		"When the configuration in force was loaded, since 1970.");
+	prom_seconds(out, "outrigger_config_last_reload_success_timestamp_seconds", NULL, 0, s->reload->last_wall_ms * 1000);
+	prom_family(out, "outrigger_config_reloads_total", "counter", "Reloads since the start.");
+	prom_u64(out, "outrigger_config_reloads_total", &ok, 1, s->reload->succeeded);
+	prom_u64(out, "outrigger_config_reloads_total", &refused, 1, s->reload->failures);
+}
+
 void metrics_of_process(const struct server *s, struct text *out)
 {
 	struct rlimit limit = { 0 };
@@ -68,6 +82,7 @@ void metrics_of_process(const struct server *s, struct text *out)
 	print_build(out);
 	print_gauge(out, "outrigger_ready", "1: new requests are welcome (without what /readyz asks of upstreams).", server_is_ready(s));
 	print_gauge(out, "outrigger_draining", "1: asked to drain, or stopping.", s->asked_to_drain || s->life > LIFE_serving);
+	print_reloads(s, out);
 	prom_family(out, "process_cpu_seconds_total", "counter", "Processor time, user and system.");
 	prom_seconds(out, "process_cpu_seconds_total", NULL, 0, cpu_us());
 	memory_bytes(&virtual_bytes, &resident_bytes);

@@ -33,6 +33,7 @@ void page_drain(struct admin *, const struct exchange *, struct page *);
 void page_undrain(struct admin *, const struct exchange *, struct page *);
 void page_quit(struct admin *, const struct exchange *, struct page *);
 void page_log(struct admin *, const struct exchange *, struct page *);
+void page_reload(struct admin *, const struct exchange *, struct page *);
 void page_breaker(struct admin *, const struct exchange *, struct page *);
 bool page_breaker_path(struct span path, struct span *upstream);
 

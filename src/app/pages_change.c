@@ -1,6 +1,7 @@
 /* pages_change.c - what POST can do. Each answers with one line that says what is so now. */
 #include <stdlib.h>
 
+#include "app/reload.h"
 #include "base/log.h"
 #include "pages.h"
 #include "policy/circuit_breaker.h"
@@ -77,4 +78,11 @@ void page_breaker(struct admin *a, const struct exchange *ex, struct page *out)
 	case BREAKER_NO_SUCH_UPSTREAM:
 		page_say(out, 404, "No upstream of that name has a circuit breaker.");
 	}
+}
+
+/* What has changed, or the errors of what is on disk. It is in force a moment later: the log says "reloaded". */
+void page_reload(struct admin *a, const struct exchange *ex, struct page *out)
+{
+	(void)ex;
+	out->status = reload_begin(a->server->reload, &out->body);
 }

@@ -1,4 +1,5 @@
 /* pages_health.c - the probes. /livez never asks about upstreams: restarting outrigger would not heal them. */
+#include "app/reload.h"
 #include "pages.h"
 #include "totals.h"
 #include "words.h"
@@ -57,6 +58,13 @@ static void config_line(const struct server *s, struct text *out)
 	text_f(out, SPAN_FMT " loaded ", SPAN_ARG(file));
 	words_age(out, now > loaded ? (now - loaded) / 1000 : 0);
 	text_f(out, " ago (sha256 %.8s)\n", s->config_digest);
+	if (s->reload->refused) {
+		struct span rest = text_span(&s->reload->error), line;
+		begin_line(out, '!', SPAN("reload"));
+		text_add(out, SPAN("what is on disk was refused: "));
+		text_add(out, span_next(&rest, '\n', &line) ? line : SPAN("no reason"));
+		text_char(out, '\n');
+	}
 }
 
 static void listeners_line(const struct server *s, struct text *out)

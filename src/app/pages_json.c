@@ -1,4 +1,5 @@
 /* pages_json.c - /status.json and /config: the server as a whole. Routes and upstreams are json_parts.c's. */
+#include "app/reload.h"
 #include "app/version.h"
 #include "json_parts.h"
 #include "pages.h"
@@ -10,6 +11,10 @@ static void put_config(const struct server *s, struct json *j)
 	json_span(j, "file", s->conf->file);
 	json_text(j, "sha256", s->config_digest);
 	json_u64(j, "loaded_at_ms", s->conf->loaded_wall_ms);
+	json_u64(j, "reloads", s->reload->succeeded);
+	json_u64(j, "reloads_refused", s->reload->failures);
+	if (s->reload->refused)
+		json_span(j, "reload_error", text_span(&s->reload->error));
 	json_close(j, '}');
 }
 

@@ -12,6 +12,7 @@
 #include "app/access_log.h"
 #include "app/admin.h"
 #include "app/health.h"
+#include "app/reload.h"
 #include "app/version.h"
 #include "base/log.h"
 #include "base/must.h"
@@ -106,6 +107,13 @@ static void on_signal(uv_signal_t *handle, int number)
 	struct server *s = handle->data;
 	switch (number) {
 	case SIGQUIT: server_stop(s, true); break;
+	case SIGHUP: {
+		struct text changes;
+		text_init(&changes, 64 * 1024);
+		reload_begin(s->reload, &changes);        /* the log has it */
+		text_fini(&changes);
+		break;
+	}
 	case SIGUSR1:
 		if (s->access_log)
 			access_log_reopen(s->access_log);
@@ -116,10 +124,9 @@ static void on_signal(uv_signal_t *handle, int number)
 
 static bool watch_signals(struct server *s)
 {
-	static const int numbers[] = { SIGTERM, SIGINT, SIGQUIT, SIGUSR1 };
+	static const int numbers[] = { SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGHUP };
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);                  /* reload comes with a later version; dying of it would be worse */
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < 5; i++) {
 		s->signals[i].data = s;
 		if (uv_signal_init(&s->control.uv, &s->signals[i]) || uv_signal_start(&s->signals[i], on_signal, numbers[i]))
 			return false;
@@ -182,7 +189,7 @@ static void raise_descriptor_limit(void)
 	}
 }
 
-static void digest_config(struct server *s)
+void server_digest(struct server *s)
 {
 	unsigned char hash[EVP_MAX_MD_SIZE];
 	unsigned len = 0;
@@ -220,7 +227,7 @@ static int prepare(struct server *s)
 	char why[128];
 	struct conf *c = s->conf;
 
-	digest_config(s);
+	server_digest(s);
 	draw_instance(s);
 	raise_descriptor_limit();
 	s->thread_count = (unsigned)c->workers;
@@ -290,11 +297,12 @@ static void tear_down(struct server *s)
 	for (unsigned i = 0; i < s->thread_count; i++)
 		data_thread_fini(&s->threads[i]);
 	access_log_free(s->access_log);
+	reload_free(s->reload);
 	rows_free(s->rows);
 	for (unsigned i = 0; s->upstreams && i < s->conf->upstream_count; i++)
 		upstream_unref(s->upstreams[i]);
 	log_stop();
-	for (unsigned i = 0; i < 4; i++)
+	for (unsigned i = 0; i < 5; i++)
 		uv_close((uv_handle_t *)&s->signals[i], NULL);
 	uv_close((uv_handle_t *)&s->log_bell, NULL);
 	for (unsigned i = 0; i < s->conf->listener_count; i++)
@@ -311,6 +319,7 @@ static void tear_down(struct server *s)
 	free(s->upstreams);
 	free(s->fds);
 	conf_unref(s->conf);
+	conf_unref(s->first);
 }
 
 static void look_after_upstreams(struct server *s)
@@ -324,13 +333,15 @@ static void look_after_upstreams(struct server *s)
 		}
 }
 
-int server_run(struct conf *conf)
+int server_run(struct conf *conf, const struct conf_reader *reader)
 {
 	struct server *s = calloc(1, sizeof(*s));
 	if (!s)
 		return EXIT_INTERNAL;
 	s->conf = conf;
-	int code = prepare(s);
+	s->first = conf_ref(conf);
+	s->reload = reload_new(s, reader ? *reader : (struct conf_reader){ 0 });
+	int code = s->reload ? prepare(s) : EXIT_INTERNAL;
 	if (code != EXIT_DONE)
 		return code;                      /* the process ends: what was opened goes with it */
 	log_start(wake_writer, s);

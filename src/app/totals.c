@@ -5,7 +5,7 @@ enum { ALIVE_US = 5000000 };
 
 static const struct route_stats *stats_of(const struct server *s, unsigned thread, unsigned route)
 {
-	const struct router *r = s->threads[thread].step.router;
+	const struct router *r = s->threads[thread].shown;
 	return route < s->conf->route_count ? r->routes[route].stats : r->none.stats;
 }
 
@@ -47,14 +47,14 @@ uint64_t upstream_total(const struct server *s, unsigned upstream, size_t field)
 {
 	uint64_t sum = 0;
 	for (unsigned i = 0; i < s->thread_count; i++)
-		sum += counter_get((const uint64_t *)(const void *)((const char *)&s->threads[i].step.router->upstream_stats[upstream] + field));
+		sum += counter_get((const uint64_t *)(const void *)((const char *)s->threads[i].shown->upstream_stats[upstream] + field));
 	return sum;
 }
 
 void upstream_hist(const struct server *s, unsigned upstream, size_t field, struct hist *out)
 {
 	for (unsigned i = 0; i < s->thread_count; i++)
-		hist_merge(out, (const struct hist *)(const void *)((const char *)&s->threads[i].step.router->upstream_stats[upstream] + field));
+		hist_merge(out, (const struct hist *)(const void *)((const char *)s->threads[i].shown->upstream_stats[upstream] + field));
 }
 
 void route_summary(const struct server *s, unsigned route, struct route_summary *out)

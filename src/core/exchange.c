@@ -55,7 +55,7 @@ unsigned exchange_door(const struct exchange *ex, const void *slot)
 /* NULL: `respond`, no route, or no try. */
 static struct upstream_stats *upstream_stats_of(const struct exchange *ex)
 {
-	return ex->route->upstream && !ex->diverted ? &ex->route->router->upstream_stats[ex->route->upstream->index] : NULL;
+	return ex->route->upstream && !ex->diverted ? ex->route->router->upstream_stats[ex->route->upstream->index] : NULL;
 }
 
 static void count_start(const struct exchange *ex) { counter_add(&ex->route->stats->started, 1); }

@@ -72,7 +72,7 @@ static bool build_route(struct route *r, struct router *router, const struct rou
 	r->name = r->conf->name;
 	r->index = i;
 	r->router = router;
-	r->stats = arena_take_zeroed(&router->arena, sizeof(*r->stats));
+	r->stats = stats_take_route(parts->book, r->name);
 	if (!r->stats)
 		return false;
 	if (r->conf->upstream) {
@@ -92,10 +92,11 @@ static void router_free(struct router *router)
 		for (unsigned d = 0; d < router->routes[i].depth; d++)
 			router->routes[i].chain[d]->type->close(router->routes[i].chain[d]);
 	for (unsigned i = 0; router->routes && i < router->conf->route_count; i++)
-		if (router->routes[i].stats)
-			route_stats_fini(router->routes[i].stats);
-	if (router->none.stats)
-		route_stats_fini(router->none.stats);
+		stats_give(router->routes[i].stats);
+	stats_give(router->none.stats);
+	for (unsigned i = 0; router->upstream_stats && i < router->conf->upstream_count; i++)
+		stats_give(router->upstream_stats[i]);
+	stats_book_free(router->own_book);
 	for (unsigned i = 0; router->upstreams && i < router->conf->upstream_count; i++)
 		if (router->upstreams[i])
 			upstream_unref(router->upstreams[i]);
@@ -105,28 +106,32 @@ static void router_free(struct router *router)
 	free(router);
 }
 
-struct router *router_new(const struct router_parts *parts)
+struct router *router_new(const struct router_parts *given)
 {
-	struct conf *conf = parts->conf;
+	struct router_parts parts = *given;
+	struct conf *conf = parts.conf;
 	struct router *router = calloc(1, sizeof(*router));
 	if (!router)
 		return NULL;
 	router->refs = 1;
-	router->worker = parts->worker;
-	router->origin = parts->origin;
-	router->instance = parts->instance;
+	router->worker = parts.worker;
+	router->origin = parts.origin;
+	router->instance = parts.instance;
 	router->conf = conf_ref(conf);
 	arena_init(&router->arena, NULL, ROUTER_ARENA_MAX);
 	router->none = (struct route){ .name = SPAN("none"), .index = conf->route_count, .router = router };
 
 	bool ok = (router->upstreams = arena_take_zeroed(&router->arena, (conf->upstream_count + 1) * sizeof(struct upstream *)))
-		&& (router->upstream_stats = arena_take_zeroed(&router->arena, (conf->upstream_count + 1) * sizeof(struct upstream_stats)))
-		&& (router->none.stats = arena_take_zeroed(&router->arena, sizeof(struct route_stats)))
+		&& (router->upstream_stats = arena_take_zeroed(&router->arena, (conf->upstream_count + 1) * sizeof(*router->upstream_stats)))
+		&& (parts.book || (parts.book = router->own_book = stats_book_new()))
+		&& (router->none.stats = stats_take_route(parts.book, router->none.name))
 		&& (router->routes = arena_take_zeroed(&router->arena, (conf->route_count + 1) * sizeof(struct route)));
-	for (unsigned i = 0; ok && i < conf->upstream_count; i++)
-		router->upstreams[i] = upstream_ref(parts->upstreams[i]);
+	for (unsigned i = 0; ok && i < conf->upstream_count; i++) {
+		router->upstreams[i] = upstream_ref(parts.upstreams[i]);
+		ok = (router->upstream_stats[i] = stats_take_upstream(parts.book, conf->upstreams[i].name)) != NULL;
+	}
 	for (unsigned i = 0; ok && i < conf->route_count; i++)
-		ok = build_route(&router->routes[i], router, parts, i);
+		ok = build_route(&router->routes[i], router, &parts, i);
 	ok = ok && route_index_new(router);
 	if (ok)
 		return router;

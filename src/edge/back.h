@@ -52,7 +52,7 @@ struct back {
 static inline uint64_t back_now(const struct back *b) { return b->stream.loop->worker.now_us; }
 static inline struct upstream_stats *back_stats(const struct exchange *ex)
 {
-	return &ex->route->router->upstream_stats[ex->route->upstream->index];
+	return ex->route->router->upstream_stats[ex->route->upstream->index];
 }
 
 /* back_h1.c */

@@ -10,7 +10,7 @@
 enum { ADDRESSES_MAX = 1000000 };
 
 struct gate {
-	uint64_t max, max_per_ip, count;      /* count: atomic */
+	uint64_t max, max_per_ip, count;      /* atomic */
 	pthread_mutex_t lock;                 /* of the map; not taken unless max_per_ip is set */
 	struct map addresses;
 };
@@ -37,6 +37,12 @@ void gate_free(struct gate *g)
 	free(g);
 }
 
+void gate_set(struct gate *g, uint64_t max, uint64_t max_per_ip)
+{
+	__atomic_store_n(&g->max, max, __ATOMIC_RELAXED);
+	__atomic_store_n(&g->max_per_ip, max_per_ip, __ATOMIC_RELAXED);
+}
+
 uint64_t gate_count(const struct gate *g) { return __atomic_load_n(&g->count, __ATOMIC_RELAXED); }
 
 /* IPv6 clients own a /64 (RFC 6177): counting single addresses would count nothing. */
@@ -50,6 +56,8 @@ static struct span key_of(const struct sockaddr *peer)
 	}
 	return SPAN_NONE;
 }
+
+static uint64_t max_per_ip(const struct gate *g) { return __atomic_load_n(&g->max_per_ip, __ATOMIC_RELAXED); }
 
 static bool enter_address(struct gate *g, struct span key)
 {
@@ -65,7 +73,7 @@ static bool enter_address(struct gate *g, struct span key)
 			return false;
 		}
 	}
-	if (guest->count >= g->max_per_ip)
+	if (guest->count >= max_per_ip(g))
 		return false;
 	guest->count++;
 	return true;
@@ -73,13 +81,13 @@ static bool enter_address(struct gate *g, struct span key)
 
 bool gate_enter(struct gate *g, const struct sockaddr *peer, enum refused_cause *why)
 {
-	if (__atomic_add_fetch(&g->count, 1, __ATOMIC_RELAXED) > g->max) {
+	if (__atomic_add_fetch(&g->count, 1, __ATOMIC_RELAXED) > __atomic_load_n(&g->max, __ATOMIC_RELAXED)) {
 		__atomic_sub_fetch(&g->count, 1, __ATOMIC_RELAXED);
 		*why = REFUSED_max_connections;
 		return false;
 	}
 	struct span key = key_of(peer);
-	if (!g->max_per_ip || !key.len)
+	if (!max_per_ip(g) || !key.len)
 		return true;
 	pthread_mutex_lock(&g->lock);
 	bool in = enter_address(g, key);
@@ -95,7 +103,7 @@ void gate_leave(struct gate *g, const struct sockaddr *peer)
 {
 	__atomic_sub_fetch(&g->count, 1, __ATOMIC_RELAXED);
 	struct span key = peer ? key_of(peer) : SPAN_NONE;
-	if (!g->max_per_ip || !key.len)
+	if (!max_per_ip(g) || !key.len)
 		return;
 	pthread_mutex_lock(&g->lock);
 	struct map_entry *e = map_find(&g->addresses, key);

@@ -74,7 +74,7 @@ static void eject(const struct outlier *o, struct exchange *ex, struct endpoint 
 
 	__atomic_store_n(&e->ejected_until_us, now + rest, __ATOMIC_RELAXED);
 	__atomic_store_n(&e->consecutive_errors, 0, __ATOMIC_RELAXED);
-	counter_add(&ex->route->router->upstream_stats[o->upstream->index].ejections, 1);
+	counter_add(&ex->route->router->upstream_stats[o->upstream->index]->ejections, 1);
 	log_begin(&l, LOG_WARN, "endpoint_ejected");
 	log_span(&l, "upstream", o->upstream->name);
 	log_span(&l, "endpoint", e->name);

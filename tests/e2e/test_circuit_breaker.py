@@ -29,14 +29,13 @@ def flood(proxy, seconds, per_second, results):
 def test_hard_down(rig):
     """500 requests a second at an upstream that is down, then comes back."""
     up = rig.upstream(reply(status=503))
-    proxy = rig.before(up, upstream=CONF)
+    proxy = rig.before(up, upstream={"retry": "off", "circuit_breaker": {"open_for": "1s", "max_open_for": "1s"}})
     results = []
     t = threading.Thread(target=flood, args=(proxy, 6, 500, results))
     t.start()
     time.sleep(3)
     seen_while_down = len(up.requests)
     up.default = reply()
-    healed = time.monotonic()
     t.join()
     refused = [r for r in results if r[2] == "circuit_open"]
     first = next(i for i, r in enumerate(results) if r[2] == "circuit_open")
@@ -45,9 +44,8 @@ def test_hard_down(rig):
     assert seen_while_down <= 5 + 3 * periods                 # then at most half_open_requests each period
     assert all(int(r[4]) >= 1 for r in refused)
     recovered = next(r[0] for r in results if r[1] == 200)
-    assert recovered < 3 + 4 * 1.25 + 1                       # the pauses double while it is down
-    assert all(r[1] == 200 for r in results[-200:]) or recovered > 5
-    assert healed
+    assert recovered < 3 + 1.25 + 1                           # open_for, its jitter, and a second
+    assert all(r[1] == 200 for r in results if r[0] > recovered + .2)
     waits = sorted(r[3] for r in refused)
     print("p99 of an open answer:", waits[int(len(waits) * .99)], "ms")
 
