@@ -245,8 +245,8 @@ int reload_begin(struct reload *r, struct text *out)
 	const char *fixed;
 
 	if (!r->reader.read || r->step != RELOAD_IDLE || s->life != LIFE_serving) {
-		text_f(out, "%s\n", !r->reader.read ? "There is no file to read again." : r->step != RELOAD_IDLE ? "A reload is on its way. Try again."
-			: "It is starting or stopping.");
+		text_f(out, "%s\n", !r->reader.read ? "There is no file to read again."
+			: r->step != RELOAD_IDLE ? "A reload is on its way. Try again." : "It is starting or stopping.");
 		return 409;
 	}
 	r->error.len = 0;

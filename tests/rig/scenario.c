@@ -307,10 +307,10 @@ static uint64_t counter_named(const struct world *w, struct span list, struct sp
 	if (span_eq(list, SPAN("counter")) && span_eq(name, SPAN("deadlines_malformed")))
 		return stats->deadlines_malformed;
 	if (span_eq(list, SPAN("counter")) && span_eq(name, SPAN("ejections")))
-		return w->router->upstream_stats[0].ejections;
+		return w->router->upstream_stats[0]->ejections;
 	enum reason why;
 	if (span_eq(list, SPAN("errors")) && reason_of(name, &why))       /* of tries */
-		return w->router->upstream_stats[0].errors[why];
+		return w->router->upstream_stats[0]->errors[why];
 	return UINT64_MAX;
 }
 
