@@ -49,6 +49,20 @@ check("no query is shown", !(await text(page, "tap")).includes("secret"));
 // markup from a stranger stays text
 await fetch(proxy + "/<img src=x onerror=alert(1)>").catch(() => {});
 
+// a service that is down: its breaker opens on the screen
+const card = page.locator(".upstream", { hasText: "dead" });
+for (let i = 0; i < 3; i++) await fetch(proxy + "/dead");
+await page.waitForFunction(() => [...document.querySelectorAll(".upstream")].some(u => u.textContent.includes("dead") && u.textContent.includes("○ open")), null, { timeout: 5000 });
+check("it tells when the next try is", (await card.innerText()).includes("next try in"));
+
+// and an operator opens another one
+await page.getByRole("button", { name: "force open the breaker of app" }).click();
+await page.waitForFunction(() => [...document.querySelectorAll(".upstream")].some(u => u.textContent.includes("forced open")), null, { timeout: 5000 });
+check("it refuses then", (await fetch(proxy + "/ok")).status === 503);
+await page.getByRole("button", { name: "reset the breaker of app" }).click();
+await page.waitForFunction(() => ![...document.querySelectorAll(".upstream")].some(u => u.textContent.includes("forced open")), null, { timeout: 5000 });
+check("and serves again", (await fetch(proxy + "/ok")).status === 200);
+
 // actions
 await page.getByRole("button", { name: "Drain", exact: true }).click();
 await page.waitForFunction(() => document.getElementById("life").textContent.includes("DRAINING"), null, { timeout: 5000 });

@@ -16,7 +16,9 @@ MODULES = os.path.abspath("build/npm")
 
 def proxy_of(rig, **more):
     app = rig.upstream()
-    return rig.outrigger(upstreams={"app": {"endpoints": [app.url]}}, routes=[
+    return rig.outrigger(upstreams={"app": {"endpoints": [app.url], "circuit_breaker": {}},
+                                    "dead": {"endpoints": ["http://127.0.0.1:1"], "circuit_breaker": {"consecutive_failures": 2}, "retry": "off"}}, routes=[
+        {"name": "dead", "path": "/dead", "upstream": "dead"},
         {"name": "fault", "path": "/fault", "upstream": "app", "fault": {"abort": 503, "share": "100%"}},
         {"name": "plain", "path": "/ok", "upstream": "app"},
     ], **more)

@@ -193,7 +193,7 @@ function show_upstreams(f) {
     c.state.textContent = word; c.state.className = "state " + cls;
     if (cb && !c.buttons.childElementCount) {
       const set = s => () => post(`/upstreams/${encodeURIComponent(u.name)}/circuit_breaker?state=${s}`);
-      c.buttons.append(button("force open", `force ${u.name}'s breaker open`, set("forced_open")), " ", button("reset", `reset ${u.name}'s breaker`, set("auto")));
+      c.buttons.append(button("force open", `force open the breaker of ${u.name}`, set("forced_open")), " ", button("reset", `reset the breaker of ${u.name}`, set("auto")));
     }
     for (const e of u.endpoints) {
       const d = el("span", shape[e.state] || "?", e.state === "healthy" ? "good" : "bad");
@@ -201,10 +201,14 @@ function show_upstreams(f) {
       const extra = e.state === "ejected" ? ` for ${age(e.ejected_for_s)}` : "";
       line(list, e.endpoint, d, ` ${e.state}${extra}, ${e.in_flight} in flight, ${e.served.toLocaleString("en")} served${e.last_error ? ": " + e.last_error : ""}`);
     }
+    if (cb) {
+      c.state.textContent += cb.state === "open" ? `, next try in ${Math.ceil(cb.next_try_s)} s` : "";
+      line(list, "last results", `${cb.failures} of ${cb.calls} failed${cb.slow ? `, ${cb.slow} slow` : ""}, ${cb.consecutive_failures} in a row; ${cb.refused.toLocaleString("en")} refused so far`);
+    }
     const limit = u.concurrency;
     if (limit && limit.limit) line(list, "permits", bar((limit.in_use || 0) / limit.limit), `${limit.in_use || 0} of ${limit.limit}, queue ${limit.queue_length ?? limit.queue ?? 0}`);
     for (const [key, value] of Object.entries(u)) {
-      if (known.has(key) || key === "concurrency" || typeof value !== "object") continue;
+      if (known.has(key) || key === "concurrency" || key === "circuit_breaker" || typeof value !== "object") continue;
       line(list, key.replaceAll("_", " "), Object.entries(value).map(([k, v]) => `${k.replaceAll("_", " ")} ${typeof v === "object" ? JSON.stringify(v) : v}`).join(", "));
     }
     replace(c.list, list);
