@@ -61,6 +61,8 @@ static bool flag(const char *word, struct options *o, const char **command)
 		o->ready = true;
 	else if (strcmp(word, "--no-color") == 0)
 		o->no_color = true;
+	else if (strcmp(word, "--watch") == 0)
+		o->watch = true;
 	else if (strcmp(word, "-t") == 0)
 		*command = "check";
 	else if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0)

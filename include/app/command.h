@@ -13,7 +13,7 @@ struct options {
 	const char *admin;                    /* --admin ADDR */
 	const char *log_level;
 	const char *route, *status, *slow;    /* tap */
-	bool json, origin, ready, no_color;
+	bool json, origin, ready, no_color, watch;
 	const char *words[WORDS_MAX]; unsigned word_count;     /* what is left, without the command */
 };
 
@@ -28,7 +28,7 @@ bool command_set_up_log(const struct options *, const struct conf *);      /* fa
 
 /*   word, usage, what it does */
 #define COMMANDS(X) \
-	X(run,         "[-c FILE]",                "serve (default FILE: " CONFIG_DEFAULT ")") \
+	X(run,         "[-c FILE] [--watch]",      "serve (default FILE: " CONFIG_DEFAULT ")") \
 	X(demo,        "[-c FILE]",                "a demo app with faults, and a proxy in front of it to play with") \
 	X(check,       "[-c FILE] [--json]",       "read and verify the configuration, then stop") \
 	X(explain,     "[-c FILE] METHOD URL",     "which route would take this request, with every setting and its origin") \

@@ -24,7 +24,7 @@ const char *life_name(enum life);
 
 enum { EXIT_DONE = 0, EXIT_USAGE = 64, EXIT_LISTEN = 69, EXIT_INTERNAL = 70, EXIT_CONFIG = 78 };
 
-struct resolver; struct fetcher; struct health; struct admin; struct access_log; struct metrics; struct rows; struct reload;
+struct resolver; struct fetcher; struct health; struct admin; struct access_log; struct metrics; struct rows; struct reload; struct conf_watch;
 struct conf_reader;
 
 struct server {
@@ -43,6 +43,7 @@ struct server {
 	struct access_log  *access_log;
 	struct rows        *rows;
 	struct reload      *reload;
+	struct conf_watch  *conf_watch;       /* NULL: nobody asked for it */
 	struct conf        *first;            /* the one it started with: listeners and access log refer to it */
 	enum life           life;             /* written by the control thread only */
 	bool                asked_to_drain;   /* POST /drain                         */

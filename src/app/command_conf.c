@@ -76,8 +76,13 @@ int command_run(const struct options *o)
 		conf_unref(conf);
 		return EXIT_USAGE;
 	}
+	if (o->watch && (o->config ? strcmp(o->config, "-") == 0 : o->to != NULL)) {
+		fprintf(stderr, "outrigger: --watch needs a file\n");
+		conf_unref(conf);
+		return EXIT_USAGE;
+	}
 	bool from_file = o->config ? strcmp(o->config, "-") != 0 : !o->to;
-	struct conf_reader reader = { read_again, (void *)(uintptr_t)o };
+	struct conf_reader reader = { read_again, (void *)(uintptr_t)o, o->watch };
 	return server_run(conf, from_file ? &reader : NULL);
 }
 

@@ -189,7 +189,7 @@ static struct reader *reader_new(struct events *e, struct exchange *ex)
 	r->rows = r->all || query_value(query, SPAN("requests")).len;
 	read_filter(&r->filter, &ex->request);
 	for (unsigned t = 0; t < threads; t++)
-		r->cursors[t] = UINT64_MAX;
+		r->cursors[t] = rows_now(e->rows, t);
 	return r;
 }
 

@@ -89,13 +89,20 @@ void rows_note(struct rows *rows, unsigned thread, const struct exchange *ex, co
 	pthread_mutex_unlock(&ring->lock);
 }
 
+uint64_t rows_now(struct rows *rows, unsigned thread)
+{
+	struct ring *ring = &rows->rings[thread];
+	pthread_mutex_lock(&ring->lock);
+	uint64_t now = ring->next;
+	pthread_mutex_unlock(&ring->lock);
+	return now;
+}
+
 bool rows_next(struct rows *rows, unsigned thread, uint64_t *cursor, uint64_t *missed, struct row *out)
 {
 	struct ring *ring = &rows->rings[thread];
 	pthread_mutex_lock(&ring->lock);
 	uint64_t oldest = ring->next > ROWS_PER_THREAD ? ring->next - ROWS_PER_THREAD : 0;
-	if (*cursor == UINT64_MAX)
-		*cursor = ring->next;
 	if (*cursor < oldest) {
 		*missed += oldest - *cursor;
 		*cursor = oldest;

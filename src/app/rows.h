@@ -30,7 +30,8 @@ void rows_note(struct rows *, unsigned thread, const struct exchange *, const st
 /* Control thread. Somebody watches, or no longer: while anybody does all requests are noted. */
 void rows_watch(struct rows *, bool watch);
 /* The next row of a thread at or behind *cursor, which moves; false: there is none yet. Rows that were overwritten meanwhile are
- * skipped and added to *missed. A cursor of UINT64_MAX begins with what comes from now on. */
+ * skipped and added to *missed. */
+uint64_t rows_now(struct rows *, unsigned thread);        /* a cursor at what comes from now on */
 bool rows_next(struct rows *, unsigned thread, uint64_t *cursor, uint64_t *missed, struct row *);
 void row_json(const struct row *, struct json *);                  /* one object */
 void row_text(const struct row *, struct text *);                  /* one line  */

@@ -11,6 +11,7 @@
 
 #include "app/access_log.h"
 #include "app/admin.h"
+#include "app/conf_watch.h"
 #include "app/health.h"
 #include "app/reload.h"
 #include "app/version.h"
@@ -291,6 +292,7 @@ static void tear_down(struct server *s)
 	for (unsigned i = 0; i < s->thread_count; i++)
 		data_thread_join(&s->threads[i]);
 	admin_free(s->admin);
+	conf_watch_free(s->conf_watch);
 	health_free(s->health);
 	fetcher_free(s->fetcher);
 	resolver_free(s->resolver);
@@ -344,6 +346,8 @@ int server_run(struct conf *conf, const struct conf_reader *reader)
 	int code = s->reload ? prepare(s) : EXIT_INTERNAL;
 	if (code != EXIT_DONE)
 		return code;                      /* the process ends: what was opened goes with it */
+	if (s->reload->reader.watch && !(s->conf_watch = conf_watch_new(s)))
+		return EXIT_INTERNAL;
 	log_start(wake_writer, s);
 	write_log_again(&s->log_again);
 	worker_arm(&s->control.worker, &s->delay, RESOLVE_PATIENCE_US, resolved_enough);

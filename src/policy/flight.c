@@ -362,6 +362,8 @@ static void take_body(struct flight *f, struct span bytes, bool end)
 		return;
 	}
 	f->capture->ended = end;
+	if (end)
+		worker_disarm(f->worker, &f->stall);      /* it is all there: nobody waits for the slow any more */
 	feed_all(f);
 	if (!end)
 		flight_make_room(f);

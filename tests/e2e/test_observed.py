@@ -56,9 +56,9 @@ def test_one_line_per_request_whatever_happens(rig):
     time.sleep(0.1)
     lines = proxy.access_log(7)
     assert len(lines) == 7
-    assert [(x["status"], x.get("reason")) for x in lines] == [
-        (200, None), (504, "deadline_exceeded"), (502, "connection_refused"), (400, "request_invalid"), (400, "request_invalid"),
-        (200, "response_truncated"), (499, "client_closed")]
+    assert sorted((x["status"], x.get("reason", "")) for x in lines) == sorted([          # two workers write in either order
+        (200, ""), (504, "deadline_exceeded"), (502, "connection_refused"), (400, "request_invalid"), (400, "request_invalid"),
+        (200, "response_truncated"), (499, "client_closed")])
 
 
 def test_nothing_forges_a_line(rig):

@@ -163,6 +163,31 @@ def test_twenty_reloads_under_load(rig):
     assert names == {"/19-0", "/19-1", "/19-2", "/19-3", "/", "none"}
 
 
-def test_without_a_file(rig):
-    proxy = rig.before(rig.upstream(), words=("--set", "log.level=info"))
-    assert proxy.admin("GET", "/reload").status == 405
+def test_watch_a_file_and_a_folder_that_is_swapped(rig):
+    proxy = rig.before(rig.upstream(), words=("--watch",))
+    rewrite(proxy, lambda c: c["routes"][0].update(timeout="7s"))
+    until(lambda: reloads(proxy) == 1, 8)
+    proxy.file.write_text(proxy.file.read_text())                 # the same bytes: nothing happens
+    time.sleep(1)
+    assert reloads(proxy) == 1
+    # as kubelet does it: the file is a link into a folder that is replaced by renaming another link
+    first, second = proxy.tmp / "..1", proxy.tmp / "..2"
+    first.mkdir(), second.mkdir()
+    (first / "o.yaml").write_text(proxy.file.read_text())
+    (second / "o.yaml").write_text(proxy.file.read_text().replace("7s", "9s"))
+    (proxy.tmp / "..data").symlink_to(first)
+    proxy.file.unlink()
+    proxy.file.symlink_to("..data/o.yaml")
+    time.sleep(1)
+    (proxy.tmp / "..next").symlink_to(second)
+    (proxy.tmp / "..next").rename(proxy.tmp / "..data")
+    until(lambda: reloads(proxy) == 2, 8)
+    assert "9s" in proxy.admin("GET", "/config.yaml").body.decode()
+    proxy.file.unlink()
+    proxy.file.write_text("listen: [")
+    until(lambda: "reload_error" in proxy.admin("GET", "/status.json").json()["config"], 8)
+    assert proxy.ask().status == 200
+
+
+def test_nothing_to_read_again():
+    assert run("run", "--listen", "127.0.0.1:1", "--to", "http://127.0.0.1:2", "--watch").returncode == 64
