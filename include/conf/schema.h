@@ -59,6 +59,9 @@ void conf_complain(struct conf_reading *, struct span part, const char *message,
 void conf_complain_key(struct conf_reading *, const char *key, const char *message, ...) __attribute__((format(printf, 3, 4)));
 /* What would be right, for the complaint just made: "write 10s (seconds) or 10ms (milliseconds)". */
 void conf_hint(struct conf_reading *, const char *hint, ...) __attribute__((format(printf, 2, 3)));
+/* In the check of a block: what the block of that name says on the same route; *settings NULL: it is not named there. false: this is not
+ * about one route, and nothing can be said. */
+bool conf_beside(struct conf_reading *, const char *block, const void **settings);
 struct arena *conf_arena(struct conf_reading *);      /* lives as long as the configuration */
 
 struct conf_key {

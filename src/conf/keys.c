@@ -163,7 +163,6 @@ const struct conf_key conf_route_keys[] = {
 	CONF_NOT_YET("cache", "keep answers for a while"),
 	CONF_NOT_YET("idempotency", "answer a repeated request from memory"),
 	CONF_NOT_YET("mirror", "copy requests to another upstream"),
-	CONF_NOT_YET("auth", "check JSON web tokens"),
 	CONF_END
 };
 

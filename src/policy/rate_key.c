@@ -2,6 +2,9 @@
 #include "rate_key.h"
 
 #include <arpa/inet.h>
+
+#include "core/claims.h"
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -13,8 +16,8 @@ bool rate_key_read(struct conf_reading *r, struct rate_key *key, struct span tex
 		conf_complain(r, text, "a key has one to %d parts", RATE_KEY_PARTS);
 		return false;
 	}
-	bool header = span_starts(text, SPAN("header:")), cookie = span_starts(text, SPAN("cookie:"));
-	struct span name = header || cookie ? span_from(text, 7) : SPAN_NONE;
+	bool header = span_starts(text, SPAN("header:")), cookie = span_starts(text, SPAN("cookie:")), claim = span_starts(text, SPAN("jwt:"));
+	struct span name = header || cookie ? span_from(text, 7) : claim ? span_from(text, 4) : SPAN_NONE;
 	key->part[key->count].name = name;
 	if (span_eq(text, SPAN("client_ip")))
 		key->part[key->count++].kind = RATE_KEY_CLIENT_IP;
@@ -22,12 +25,11 @@ bool rate_key_read(struct conf_reading *r, struct rate_key *key, struct span tex
 		key->part[key->count++].kind = RATE_KEY_ROUTE;
 	else if ((header || cookie) && field_name_is_token(name))
 		key->part[key->count++].kind = header ? RATE_KEY_HEADER : RATE_KEY_COOKIE;
-	else if (span_starts(text, SPAN("jwt:"))) {
-		conf_complain(r, text, "a key of 'jwt:' is not in this version");
-		return false;
-	} else {
+	else if (claim && name.len)
+		key->part[key->count++].kind = RATE_KEY_CLAIM;
+	else {
 		conf_complain(r, text, "'" SPAN_FMT "' is not a key", SPAN_ARG(text));
-		conf_hint(r, "allowed: client_ip, header:NAME, cookie:NAME, route");
+		conf_hint(r, "allowed: client_ip, header:NAME, cookie:NAME, jwt:CLAIM, route");
 		return false;
 	}
 	return true;
@@ -71,6 +73,7 @@ bool rate_key_of(const struct rate_key *key, const struct exchange *ex, uint64_t
 		case RATE_KEY_ROUTE:     value = SPAN("route"); break;
 		case RATE_KEY_CLIENT_IP: value = client(ex, prefix); break;
 		case RATE_KEY_COOKIE:    value = cookie(ex, name); break;
+		case RATE_KEY_CLAIM:     value = claims_find(ex->claims, name); break;
 		case RATE_KEY_HEADER:
 			f = fields_find_name(&ex->request.fields, name);
 			value = f ? f->value : SPAN_NONE;
@@ -82,4 +85,12 @@ bool rate_key_of(const struct rate_key *key, const struct exchange *ex, uint64_t
 		hash = (XXH128_hash_t){ 0, 1 };           /* a key of its own: no hash will ever be it */
 	*out = (struct bucket_key){ hash.high64, hash.low64 | (hash.high64 == 0 && hash.low64 == 0) };
 	return whole;
+}
+
+bool rate_key_has(const struct rate_key *key, enum rate_key_kind kind)
+{
+	for (unsigned i = 0; i < key->count; i++)
+		if (key->part[i].kind == kind)
+			return true;
+	return false;
 }
