@@ -354,10 +354,11 @@ static struct span write_challenge(const struct auth *d, struct exchange *ex, co
 static enum answer refuse(const struct auth *d, struct exchange *ex, enum jwt_verdict verdict)
 {
 	const struct jwt_verdict_facts *facts = jwt_verdict_facts(verdict);
-	struct span challenge = d->conf.dry_run || facts->reason == REASON_keys_unavailable ? SPAN_NONE : write_challenge(d, ex, facts);
+	bool clients_fault = facts->reason == REASON_unauthorized || facts->reason == REASON_forbidden;
+	struct span challenge = clients_fault && !d->conf.dry_run ? write_challenge(d, ex, facts) : SPAN_NONE;
 	if (challenge.len)
 		exchange_add_reply_field(ex, SPAN("www-authenticate"), challenge);
-	return exchange_turn_away(ex, d->conf.dry_run, facts->reason, facts->reason == REASON_keys_unavailable, facts->text);
+	return exchange_turn_away(ex, d->conf.dry_run, facts->reason, facts->reason == REASON_keys_unavailable, clients_fault ? facts->text : NULL);
 }
 
 static void forward_claims(const struct auth *d, struct exchange *ex, const struct claims *claims)

@@ -9,7 +9,7 @@
 #include "base/base64.h"
 #include "base/text.h"
 
-enum { CLAIMS_MAX = 128, CLAIM_DEPTH = 4, CLAIM_TEXT_MAX = 32 * 1024 };
+enum { CLAIMS_MAX = 128, CLAIM_DEPTH = 4, CLAIM_TEXT_MAX = 32 * 1024, PART_MAX = BASE64URL_BYTES(JWT_TOKEN_MAX) };
 static const double DATE_MAX_S = 253402300799.0;      /* the end of the year 9999 */
 
 static const struct jwt_verdict_facts facts[JWT_VERDICT_COUNT] = {
@@ -30,12 +30,11 @@ void jwt_unref(struct jwt *jwt)
 /* An object, or NULL. */
 static json_t *read_part(struct span text)
 {
-	char *bytes = malloc(BASE64URL_BYTES(text.len));
+	char bytes[PART_MAX];
 	json_t *json = NULL;
 	size_t len;
-	if (bytes && base64url_decode(text, bytes, &len))
+	if (text.len && text.len <= JWT_TOKEN_MAX && base64url_decode(text, bytes, &len))
 		json = json_loadb(bytes, len, JSON_REJECT_DUPLICATES, NULL);
-	free(bytes);
 	if (json_is_object(json))
 		return json;
 	json_decref(json);
@@ -76,11 +75,9 @@ enum jwt_verdict jwt_read_head(struct span token, struct jwt_head *out)
 	rest = span_from(rest, out->payload.len + 1);
 
 	/* The signature is for others to read; that it can be written in one way only is seen to here. */
-	char *bytes = malloc(BASE64URL_BYTES(rest.len));
+	char bytes[PART_MAX];
 	size_t len;
-	bool ok = bytes && base64url_decode(rest, bytes, &len);
-	free(bytes);
-	json_t *json = ok && header.len && out->payload.len ? read_part(header) : NULL;
+	json_t *json = out->payload.len && base64url_decode(rest, bytes, &len) ? read_part(header) : NULL;
 	enum jwt_verdict verdict = json ? read_header(json, out) : JWT_malformed;
 	json_decref(json);
 	return verdict;
@@ -197,7 +194,13 @@ static bool claim_fits(const json_t *json, struct span wanted)
 
 /* ── what it says, for others ── */
 
-struct flat { struct text text; struct { size_t name, name_len, value, value_len; } at[CLAIMS_MAX]; unsigned count; bool full; };
+struct flat {
+	struct text text;
+	struct { size_t name, name_len, value, value_len; } at[CLAIMS_MAX];
+	unsigned count;
+	bool     full;
+	char     memory[CLAIM_TEXT_MAX];
+};
 
 static void put_claim(struct flat *f, struct span prefix, struct span name, const json_t *json)
 {
@@ -278,24 +281,27 @@ static enum jwt_verdict judge(const json_t *payload, const struct jwt_terms *ter
 	return JWT_allowed;
 }
 
+static struct jwt *keep(struct span token, json_t *payload, enum jwt_verdict *verdict)
+{
+	struct flat f;                            /* not zeroed: it is large */
+	f.count = 0;
+	f.full = false;
+	text_over(&f.text, f.memory, sizeof(f.memory));
+	flatten(&f, payload, SPAN_NONE, 0);
+	struct jwt *jwt = f.full ? NULL : jwt_new(token, &f);
+	*verdict = f.full ? JWT_too_large : JWT_no_memory;
+	return jwt;
+}
+
 enum jwt_verdict jwt_read_claims(struct span token, struct span payload, const struct jwt_terms *terms, struct jwt **out)
 {
-	struct flat *f = calloc(1, sizeof(*f));
 	json_t *json = read_part(payload);
-	struct jwt *jwt = NULL;
 	enum jwt_verdict verdict = JWT_malformed;
+	struct jwt *jwt = json ? keep(token, json, &verdict) : NULL;
 
-	if (f && json) {
-		text_init(&f->text, CLAIM_TEXT_MAX);
-		flatten(f, json, SPAN_NONE, 0);
-		jwt = f->full ? NULL : jwt_new(token, f);
-		text_fini(&f->text);
-		verdict = f->full ? JWT_too_large : JWT_malformed;
-	}
 	if (jwt)
 		verdict = jwt->verdict = judge(json, terms, jwt);
 	json_decref(json);
-	free(f);
 	if (verdict == JWT_allowed || verdict == JWT_claims) {
 		*out = jwt;
 		return verdict;

@@ -26,7 +26,8 @@
 	X(issuer,        REASON_unauthorized,     "invalid_token",      "The token is from another issuer.") \
 	X(audience,      REASON_unauthorized,     "invalid_token",      "The token is for another audience.") \
 	X(claims,        REASON_forbidden,        "insufficient_scope", "The token does not allow this.") \
-	X(no_keys,       REASON_keys_unavailable, "",                   "The keys that tokens are checked with are not there yet.")
+	X(no_keys,       REASON_keys_unavailable, "",                   "The keys that tokens are checked with are not there yet.") \
+	X(no_memory,     REASON_internal_error,   "",                   "")
 enum jwt_verdict {
 #define X(word, reason, error, text) JWT_##word,
 	JWT_VERDICTS(X)
@@ -62,8 +63,8 @@ void jwt_unref(struct jwt *);             /* NULL is harmless */
 
 /* Parts and header; JWT_allowed, or what is wrong with them. The payload is still base64url. */
 enum jwt_verdict jwt_read_head(struct span token, struct jwt_head *);
-/* The claims of a token whose signature is good. JWT_allowed or JWT_claims: *out, to be given back; else what is wrong (malformed also when
- * memory is). Times are not looked at: see jwt_when. */
+/* The claims of a token whose signature is good. JWT_allowed or JWT_claims: *out, to be given back; else what is wrong.
+ * Times are not looked at: see jwt_when. */
 enum jwt_verdict jwt_read_claims(struct span token, struct span payload, const struct jwt_terms *, struct jwt **out);
 /* Its verdict at that moment. */
 enum jwt_verdict jwt_when(const struct jwt *, uint64_t wall_ms);
