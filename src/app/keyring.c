@@ -18,7 +18,7 @@
 #include "edge/loop.h"
 
 enum { LOOK_MS = 1000, SET_MAX = 256 * 1024, ETAG_MAX = 256, BACK_OFF_US = 500000 };
-static const uint64_t BACK_OFF_MAX_US = 60000000, PAUSE_MIN_US = 1000000, PAUSE_MAX_US = 86400000000, EARLY_AGAIN_US = 10000000;
+static const uint64_t BACK_OFF_MAX_US = 60000000, PAUSE_MAX_US = 86400000000, EARLY_AGAIN_US = 10000000;
 
 struct keyring {
 	uv_loop_t      *uv;
@@ -63,8 +63,9 @@ uint64_t keyring_pause_us(const struct key_terms *terms, const struct fetch_resu
 		uint64_t most = failures > 10 ? BACK_OFF_MAX_US : (uint64_t)BACK_OFF_US << (failures - 1);
 		return (uint64_t)((double)(most < BACK_OFF_MAX_US ? most : BACK_OFF_MAX_US) * (0.5 + 0.5 * unit));
 	}
-	uint64_t whole = r && r->has_max_age && r->max_age_s ? r->max_age_s * 1000000 : terms->refresh_us;
-	whole = whole < PAUSE_MIN_US ? PAUSE_MIN_US : whole > PAUSE_MAX_US ? PAUSE_MAX_US : whole;
+	bool told = r && r->has_max_age && r->max_age_s;
+	uint64_t whole = told ? r->max_age_s * 1000000 : terms->refresh_us;
+	whole = whole > PAUSE_MAX_US ? PAUSE_MAX_US : whole;
 	return (uint64_t)((double)whole * (0.8 + 0.2 * unit));
 }
 

@@ -74,10 +74,11 @@ enum jwt_verdict jwt_read_head(struct span token, struct jwt_head *out)
 	out->payload = span_between(rest.at, dot);
 	rest = span_from(rest, out->payload.len + 1);
 
-	/* The signature is for others to read; that it can be written in one way only is seen to here. */
+	/* Payload and signature are read later and by others; that they can be written in one way only is seen to here. */
 	char bytes[PART_MAX];
 	size_t len;
-	json_t *json = out->payload.len && base64url_decode(rest, bytes, &len) ? read_part(header) : NULL;
+	bool ok = out->payload.len && base64url_decode(out->payload, bytes, &len) && base64url_decode(rest, bytes, &len);
+	json_t *json = ok ? read_part(header) : NULL;
 	enum jwt_verdict verdict = json ? read_header(json, out) : JWT_malformed;
 	json_decref(json);
 	return verdict;
