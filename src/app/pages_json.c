@@ -72,6 +72,7 @@ void pages_put_status(const struct server *s, struct json *j)
 	put_workers(s, j);
 	json_routes(s, j, "routes");
 	json_upstreams(s, j, "upstreams");
+	json_stores(s, j, "stores");
 	json_keys(s, j, "auth_keys");
 }
 
