@@ -37,6 +37,7 @@ def at(shared_rig):
         route("/forward", forward={"sub": "x-user", "realm.roles": "x-roles", "num": "X-Number"}),
         route("/strict", leeway="0s"),
         route("/es", algorithms="ES256"),
+        route("/browser", preflight=True),
         route("/hs", algorithms=["HS256", "RS256"]),
         {**route("/dry"), "auth": {**route("/")["auth"], "dry_run": True}},
         route("/")])
@@ -227,6 +228,17 @@ def test_without_a_token_where_none_is_required(at):
     assert verdict(at, None, "/optional", "x-user: root") == 200
     assert "x-user" not in at.up.last.fields
     assert verdict(at, OTHER.token(), "/optional") == 401 and len(at.up.requests) == 1
+
+
+def test_a_browsers_preflight(at):
+    """It never has a token. Only where that is wanted, and only what is one."""
+    asks = ["Origin: https://shop.example", "Access-Control-Request-Method: POST"]
+    assert at.ask("OPTIONS", "/browser", *asks).status == 200
+    assert at.ask("OPTIONS", "/", *asks).status == 401
+    assert at.ask("OPTIONS", "/browser", asks[0]).status == 401
+    assert at.ask("OPTIONS", "/browser", asks[1]).status == 401
+    assert at.ask("GET", "/browser", *asks).status == 401
+    assert at.ask("OPTIONS", "/browser", *asks, bearer(OTHER.token())).status == 401
 
 
 def test_dry_run_lets_everything_pass_and_says_so(at):
