@@ -14,6 +14,7 @@
 
 #include "base/span.h"
 #include "conf/conf.h"
+#include "core/pressure.h"
 #include "core/reason.h"
 
 enum { ENDPOINT_ADDRESSES = 16 };         /* of one name; more are ignored */
@@ -63,6 +64,7 @@ struct upstream {
 	pthread_mutex_t lock;
 	struct endpoint_set *set;             /* under lock; never NULL */
 	uint64_t  generation;                 /* atomic; moves with set */
+	struct pressure pressure;             /* of its line; fed by the control thread */
 };
 
 struct upstream *upstream_new(struct conf *, const struct conf_upstream *);    /* NULL: out of memory */
