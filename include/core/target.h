@@ -46,6 +46,7 @@ struct endpoint {
 	bool      unhealthy;                  /* by active checks                                        */
 	uint64_t  ejected_until_us;           /* by passive results; 0 or past: not ejected              */
 	uint64_t  consecutive_errors, ejections;
+	uint64_t  latency_ns, latency_at_us;  /* balance: ewma; until it reads an answer, at 0 */
 	/* under upstream->lock */
 	struct address addresses[ENDPOINT_ADDRESSES];
 	unsigned  address_count, address_next;

@@ -140,6 +140,8 @@ static void put_endpoint(struct endpoint *e, struct json *j)
 	json_u64(j, "connections", counter_get(&e->connections));
 	json_u64(j, "served", counter_get(&e->served));
 	json_u64(j, "errors", counter_get(&e->errors));
+	if (counter_get(&e->latency_at_us))       /* balance: ewma */
+		json_fixed(j, "latency_ms", (double)counter_get(&e->latency_ns) / 1e6, 3);
 	json_u64(j, "consecutive_errors", counter_get(&e->consecutive_errors));
 	json_fixed(j, "ejected_for_s", until > now ? (double)(until - now) / 1e6 : 0, 3);
 	put_locked_parts(e, j);
