@@ -35,14 +35,16 @@ static void log_news(const struct pressure *p, enum pressure_news news, const ch
 
 /* ── workers ── */
 
+static double share(uint64_t used, uint64_t limit) { return limit ? (double)used / (double)limit : 0; }
+
 static void feed_worker(struct overload *o, struct data_thread *t, uint64_t now_us)
 {
 	const struct conf_overload *c = &o->server->conf->overload;
 	struct pressure *p = &t->loop.worker.pressure;
 	const struct pressure_part parts[] = {
 		pressure_of_delay(PRESSURE_loop_lag, pressure_smooth(p, (double)data_thread_lag_us(t, now_us)), c->loop_lag_us),
-		pressure_of_share(PRESSURE_memory, o->memory_limit ? (double)o->memory / (double)o->memory_limit : 0, c->memory),
-		pressure_of_share(PRESSURE_descriptors, o->descriptor_limit ? (double)o->descriptors / (double)o->descriptor_limit : 0, c->descriptors),
+		pressure_of_share(PRESSURE_memory, share(o->memory, o->memory_limit), c->memory),
+		pressure_of_share(PRESSURE_descriptors, share(o->descriptors, o->descriptor_limit), c->descriptors),
 	};
 	bool before = pressure_level(p) != 0;
 	enum pressure_news news = pressure_feed(p, parts, sizeof(parts) / sizeof(*parts));
@@ -137,7 +139,8 @@ static const struct pressure *worst_of(const struct server *s)
 {
 	const struct pressure *worst = &s->threads[0].loop.worker.pressure;
 	for (unsigned i = 1; i < s->thread_count + s->conf->upstream_count; i++) {
-		const struct pressure *p = i < s->thread_count ? &s->threads[i].loop.worker.pressure : &s->upstreams[i - s->thread_count]->pressure;
+		const struct pressure *p = i < s->thread_count ? &s->threads[i].loop.worker.pressure
+			: &s->upstreams[i - s->thread_count]->pressure;
 		if (pressure_level(p) > pressure_level(worst) || (pressure_level(p) == pressure_level(worst) && p->ratio > worst->ratio))
 			worst = p;
 	}
@@ -169,10 +172,8 @@ static double ratio_of(const struct server *s, enum pressure_cause cause)
 	switch (cause) {
 	case PRESSURE_queue_delay: return c->queue_delay_us ? longest_queue_us(s) / (double)c->queue_delay_us : 0;
 	case PRESSURE_loop_lag:    return c->loop_lag_us ? longest_lag_us(s) / (double)c->loop_lag_us : 0;
-	case PRESSURE_memory:
-		return o->memory_limit && c->memory > 0 ? (double)o->memory / (double)o->memory_limit / c->memory : 0;
-	default:
-		return o->descriptor_limit && c->descriptors > 0 ? (double)o->descriptors / (double)o->descriptor_limit / c->descriptors : 0;
+	case PRESSURE_memory:      return c->memory > 0 ? share(o->memory, o->memory_limit) / c->memory : 0;
+	default:                   return c->descriptors > 0 ? share(o->descriptors, o->descriptor_limit) / c->descriptors : 0;
 	}
 }
 
@@ -181,10 +182,12 @@ void overload_metrics(const struct server *s, struct text *out)
 	static const char *const classes[] = { "critical", "default", "sheddable" };
 	unsigned level = pressure_level(worst_of(s));
 
-	prom_family(out, "outrigger_pressure_ratio", "gauge", "What is measured, as a share of its limit (overload); of the worst worker or upstream.");
-	for (unsigned i = 0; i < PRESSURE_CAUSE_COUNT; i++)
-		prom_real(out, "outrigger_pressure_ratio", &(struct label){ "cause", span_of(pressure_cause_name((enum pressure_cause)i)) }, 1,
-			ratio_of(s, (enum pressure_cause)i));
+	prom_family(out, "outrigger_pressure_ratio", "gauge",
+		"What is measured, as a share of its limit (overload); of the worst worker or upstream.");
+	for (unsigned i = 0; i < PRESSURE_CAUSE_COUNT; i++) {
+		const struct label cause = { "cause", span_of(pressure_cause_name((enum pressure_cause)i)) };
+		prom_real(out, "outrigger_pressure_ratio", &cause, 1, ratio_of(s, (enum pressure_cause)i));
+	}
 	prom_family(out, "outrigger_shed_share_ratio", "gauge", "Share of the requests of a class that is turned away, where most are.");
 	for (unsigned i = 0; i < PRESSURE_CLASSES; i++)
 		prom_real(out, "outrigger_shed_share_ratio", &(struct label){ "class", span_of(classes[i]) }, 1,

@@ -22,14 +22,18 @@ static const char *const balance_words[] = { "least_requests", "round_robin", "r
 
 struct balance_conf { unsigned how; struct rate_key key; };
 
-static bool read_key(struct conf_reading *r, void *field, struct span text, unsigned index) { return rate_key_read(r, field, text, index); }
+static bool read_key(struct conf_reading *r, void *field, struct span text, unsigned index)
+{
+	return rate_key_read(r, field, text, index);
+}
 
 static const struct conf_key balance_keys[] = {
 	CONF_WORD(struct balance_conf, "balance", how, balance_words, "least_requests",
-		"least_requests (of two drawn at random), round_robin (weighted, smooth), random, ewma (of two, the one with less latency x requests), "
-		"ring_hash (the same hash_key to the same endpoint)"),
+		"least_requests (of two drawn at random), round_robin (weighted, smooth), random, "
+		"ewma (of two, the one with less latency x requests), ring_hash (the same hash_key to the same endpoint)"),
 	CONF_CUSTOM(struct balance_conf, "hash_key", key, read_key, "client_ip",
-		"for ring_hash: client_ip, header:NAME, cookie:NAME, route, or a list; its endpoint keeps a key unless a quarter busier than its share"),
+		"for ring_hash: client_ip, header:NAME, cookie:NAME, route, or a list; "
+		"an endpoint keeps its keys unless a quarter busier than its share"),
 	CONF_END
 };
 static const struct conf_block balance_block = {
@@ -181,7 +185,11 @@ static bool has_seat(const void *self, unsigned who)
 	return fits(s->view, e) && ring_has_room(busy(e), e->weight, s->busy, s->weight);
 }
 
-static bool is_seat(const void *self, unsigned who) { return fits(((const struct seat *)self)->view, ((const struct seat *)self)->view->set->at[who]); }
+static bool is_seat(const void *self, unsigned who)
+{
+	const struct view *v = ((const struct seat *)self)->view;
+	return fits(v, v->set->at[who]);
+}
 
 /* NULL: this request has no key. */
 static struct endpoint *by_key(const struct balance *b, const struct view *v, uint64_t total)

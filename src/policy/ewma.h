@@ -20,7 +20,8 @@ struct ewma ewma_failed(struct ewma, uint64_t now_us, uint64_t took_us);
 /* Nobody waited for its answer any longer: it takes at least so long. Of whom nothing was known, a short wait says nothing. */
 struct ewma ewma_unanswered(struct ewma, uint64_t now_us, uint64_t waited_us);
 
-/* What one more request there would cost. Of whom nothing is known has one request at a time, until it has answered: a new endpoint is not flooded. */
+/* What one more request there would cost. Of whom nothing is known gets one request at a time, until it has answered: a new endpoint is not
+ * flooded. */
 double ewma_cost(struct ewma, uint64_t now_us, uint64_t in_flight, uint64_t weight);
 
 #endif

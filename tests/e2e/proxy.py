@@ -67,14 +67,19 @@ class Outrigger:
         self.process = None
         for _ in range(3):
             self.ports()
-            if self.start(wait):
-                return
+            try:
+                if self.start(wait):
+                    return
+            except BaseException:
+                self.kill()
+                raise
         raise AssertionError(f"cannot listen:\n{self.err}")
 
     def ports(self):
         self.port, self.admin_port = free_port(), free_port()
         c = {"listen": f"127.0.0.1:{self.port}", "admin": {"listen": f"127.0.0.1:{self.admin_port}"},
-             "access_log": {"to": "stdout", "format": "json", "skip_paths": []}, **self.conf}
+             "access_log": {"to": "stdout", "format": "json", "skip_paths": []},
+             "overload": {"loop_lag": "0s"}, **self.conf}      # how busy the machine is that runs the tests, is not what they are about
         if WORKERS:
             c.setdefault("workers", WORKERS)
         text = yaml.safe_dump(c, sort_keys=False, default_flow_style=False)
@@ -137,6 +142,14 @@ class Outrigger:
                 return found
             assert time.monotonic() < end, f"{len(found)} of {count} lines {want}: {lines[-5:]}"
             time.sleep(0.02)
+
+    @property
+    def workers(self):
+        return self.conf.get("workers", WORKERS or 1)
+
+    def events(self):
+        """What it has said about itself: dicts of its JSON lines."""
+        return [json.loads(x) for x in self.err.splitlines() if x.startswith("{")]
 
     def fds(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
