@@ -30,6 +30,6 @@ void overload_start(struct overload *, struct server *);
 /* How it is seen. */
 void overload_metrics(const struct server *, struct text *out);
 void overload_json(const struct server *, struct json *);          /* "pressure": {...}, in the object that is open */
-void overload_text(const struct server *, struct text *out);       /* a line of `outrigger status` */
+void overload_text(const struct server *, struct text *out);       /* a line of `outrigger status`, while there is pressure */
 
 #endif

@@ -217,9 +217,7 @@ void overload_text(const struct server *s, struct text *out)
 {
 	const struct pressure *worst = worst_of(s);
 	unsigned level = pressure_level(worst);
-	if (!level) {
-		text_f(out, "pressure    none (%s %.0f%% of its limit)\n", pressure_cause_name(worst->cause), 100 * worst->ratio);
-		return;
-	}
-	text_f(out, "pressure    %s %.0f%% of its limit, shedding %s\n", pressure_cause_name(worst->cause), 100 * worst->ratio, shedding_name(level));
+	if (level)
+		text_f(out, "pressure    %s at %.0f%% of its limit, shedding %s\n", pressure_cause_name(worst->cause), 100 * worst->ratio,
+			shedding_name(level));
 }
