@@ -185,7 +185,7 @@ static bool route_apply(struct load *load, const struct place *here, struct node
 static void others_read(struct load *load, const struct place *here, struct node *map, struct conf_route *route, const struct ways *ways)
 {
 	unsigned errors = load->errors;
-	for (unsigned i = 1; i < ways->count && load->errors == errors; i++) {
+	for (unsigned i = 1; i <= route->other_count && load->errors == errors; i++) {
 		struct conf_route *other = &route->others[i - 1];
 		other->index = route->index;
 		other->line = route->line;
@@ -215,6 +215,8 @@ static void route_read(struct load *load, struct node *map, struct conf_route *r
 	if (ways.count > 1) {
 		route->others = arena_take_zeroed(&load->conf->arena, (ways.count - 1) * sizeof(*route->others));
 		route->other_count = route->others ? ways.count - 1 : 0;
+		if (!route->others)
+			complain_memory(load);
 		for (unsigned i = 0; i < route->other_count; i++)
 			route->others[i].upstream = ways.at[i + 1].upstream;
 	}

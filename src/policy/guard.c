@@ -57,7 +57,7 @@ static bool guard_check(struct conf_reading *r, void *settings)
 	const struct guard_conf *c = settings;
 	const struct conf_route *route = conf_route_of(r);
 	bool named = !c->compare.len;
-	if (!route || route->to.map.count < 2) {
+	if (!route || !route->to.map.count) {
 		conf_complain(r, SPAN_NONE, "'guard' needs several upstreams");
 		conf_hint(r, "write upstream: {v1: 95%%, v2: 5%%}");
 		return false;
@@ -143,37 +143,44 @@ static void tell(const struct guard *g, enum guard_cause why, const struct watch
 	log_end(&l);
 }
 
-/* Often enough to be quick, seldom enough to cost nothing. */
-static bool is_time(struct split_version *v, uint64_t window_us, uint64_t now_us)
+/* Errors are looked at with each result, latency, which costs more, every so often. With the lock held; g->compare has a watch. */
+static enum guard_cause judge(const struct guard *g, uint64_t now_us, struct watch_sum *canary, struct watch_sum *compare)
 {
-	if (v->judged_us && now_us - v->judged_us < window_us / 600)
-		return false;
+	const struct guard_limits *limits = &g->conf.limits;
+	struct split_version *v = g->version;
+
+	*canary = watch_counts(v->watch, limits->window_us, now_us);
+	*compare = watch_counts(g->compare->watch, limits->window_us, now_us);
+	if (canary->calls < limits->min_requests || compare->calls < limits->min_requests)
+		return GUARD_FINE;
+	bool errors = guard_judge(limits, canary, compare) != GUARD_FINE;
+	if (!errors && v->judged_us && now_us - v->judged_us < limits->window_us / 600)
+		return GUARD_FINE;
 	v->judged_us = now_us;
-	return true;
+	*canary = watch_sum(v->watch, limits->window_us, now_us);
+	*compare = watch_sum(g->compare->watch, limits->window_us, now_us);
+	return guard_judge(limits, canary, compare);
 }
 
 static void record(struct guard *g, uint64_t now_us, bool failed, uint64_t took_us)
 {
-	const struct guard_limits *limits = &g->conf.limits;
 	struct split_version *v = g->version;
+	uint64_t window_us = g->conf.limits.window_us;
 	struct watch_sum canary, compare;
 	enum guard_cause why = GUARD_FINE;
 
 	pthread_mutex_lock(&g->core->lock);
-	if (g->core->watch_width_us == limits->window_us && v->watch) {   /* else: of an older configuration */
-		watch_add(v->watch, limits->window_us, now_us, failed, took_us);
-		if (v != g->compare && !v->stable && v->told == GUARD_FINE && g->compare->watch && is_time(v, limits->window_us, now_us)) {
-			canary = watch_sum(v->watch, limits->window_us, now_us);
-			compare = watch_sum(g->compare->watch, limits->window_us, now_us);
-			why = guard_judge(limits, &canary, &compare);
-		}
-		if (why != GUARD_FINE) {
-			v->told = why;
-			v->then = canary;
-			v->compared = compare;
-			if (g->conf.action == ROLLBACK)
-				split_take_back(v, true);
-		}
+	if (g->core->watch_width_us == window_us && v->watch) {   /* else: of an older configuration */
+		watch_add(v->watch, window_us, now_us, failed, took_us);
+		if (v != g->compare && !v->stable && v->told == GUARD_FINE && g->compare->watch)
+			why = judge(g, now_us, &canary, &compare);
+	}
+	if (why != GUARD_FINE) {
+		v->told = why;
+		v->then = canary;
+		v->compared = compare;
+		if (g->conf.action == ROLLBACK)
+			split_take_back(v, true);
 	}
 	pthread_mutex_unlock(&g->core->lock);
 	if (why != GUARD_FINE)

@@ -46,10 +46,17 @@ static uint64_t p95_us(const struct latencies *l, uint64_t width_us, uint64_t no
 	return hist_quantile_us(&all, 0.95);
 }
 
-struct watch_sum watch_sum(const struct watch *w, uint64_t width_us, uint64_t now_us)
+struct watch_sum watch_counts(const struct watch *w, uint64_t width_us, uint64_t now_us)
 {
 	struct window_sum sum = window_sum(&w->results, width_us, now_us);
-	return (struct watch_sum){ sum.calls, sum.failures, p95_us(&w->latencies, width_us, now_us) };
+	return (struct watch_sum){ sum.calls, sum.failures, 0 };
+}
+
+struct watch_sum watch_sum(const struct watch *w, uint64_t width_us, uint64_t now_us)
+{
+	struct watch_sum sum = watch_counts(w, width_us, now_us);
+	sum.p95_us = p95_us(&w->latencies, width_us, now_us);
+	return sum;
 }
 
 static double rate(const struct watch_sum *s) { return (double)s->failures / (double)s->calls; }

@@ -24,6 +24,7 @@ const char *guard_cause_name(enum guard_cause);                    /* GUARD_FINE
 /* The width of the window must not change while there is something in it. took_us UINT64_MAX: it has none. */
 void watch_add(struct watch *, uint64_t width_us, uint64_t now_us, bool failed, uint64_t took_us);
 struct watch_sum watch_sum(const struct watch *, uint64_t width_us, uint64_t now_us);
+struct watch_sum watch_counts(const struct watch *, uint64_t width_us, uint64_t now_us);       /* without p95_us, which is what costs */
 /* Says nothing before both have min_requests. */
 enum guard_cause guard_judge(const struct guard_limits *, const struct watch_sum *canary, const struct watch_sum *compare);
 

@@ -45,7 +45,7 @@ static bool split_check(struct conf_reading *r, void *settings)
 {
 	const struct conf_route *route = conf_route_of(r);
 	(void)settings;
-	if (!route || route->to.map.count > 1)
+	if (!route || route->to.map.count)
 		return true;
 	conf_complain(r, SPAN_NONE, "'split' needs several upstreams");
 	conf_hint(r, "write upstream: {v1: 95%%, v2: 5%%}");
