@@ -59,9 +59,18 @@ struct conf_route {
 	void **settings;                                               /* [block index]: the block's struct, merged */
 	bool  *present;                                                /* [block index]                      */
 	unsigned index, line;
-	/* upstream: {v1: 95%, v2: 5%}. This route is the first of its ways; the others are complete routes too, alike but for upstream and settings. */
+	/* upstream: {v1: 95%, v2: 5%}. This route is the first of its ways; the others are whole routes too, alike but for upstream and settings. */
 	struct conf_route *others; unsigned other_count;
 	double share;                                                  /* of this way; 1 when there is one   */
+};
+
+struct conf_redis {
+	struct span name;
+	struct span url;                                               /* as written */
+	struct span user, database;                                    /* parts of it; empty: none; "0" */
+	struct conf_upstream *target;                                  /* where it is: one endpoint; not among conf.upstreams */
+	struct span password_file;
+	uint64_t timeout_us;
 };
 
 struct conf_origins;                       /* private: where each value came from */
@@ -81,6 +90,7 @@ struct conf {
 	struct conf_admin admin;
 	struct conf_upstream *upstreams; unsigned upstream_count;
 	struct conf_route *routes; unsigned route_count;               /* in the order written               */
+	struct conf_redis *redis; unsigned redis_count;
 	struct conf_log log;
 	struct conf_access_log access_log;
 	struct conf_errors errors;

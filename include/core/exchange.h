@@ -178,11 +178,9 @@ void *exchange_slot(const struct exchange *, unsigned door);
 /* Notes the running try as one that did not make it (retry calls this before AGAIN). */
 void exchange_note_attempt(struct exchange *, enum reason);
 
-/* In admit, before PASS: these serve the call, and the doors further in are not asked. What they report (exchange_upstream_*) passes outward
- * from this door. No try is counted. */
+/* In admit, before PASS: these serve the call, and the doors further in are not asked. What they report goes outward from here. No try is counted. */
 void exchange_divert(struct exchange *, const struct upstream_ops *, void *self);
-/* For the door that chooses: from here on inward the request goes this way of its route. In admit, before PASS; or in judge, before AGAIN: the
- * try is thrown away (exchange_drop_try) and the other way is gone. */
+/* For the door that chooses: inward from here this way is gone. In admit, before PASS; in judge, before AGAIN: the try is thrown away. */
 void exchange_take_way(struct exchange *, const struct route *way);
 /* A request of a policy's own: like `model`, which may be over before it (all is copied), walking the doors from number `from` on of `route`.
  * Its client is the policy: a flight, a hedge, a copy for a mirror. The request's body is the policy's business, unless there is none. A

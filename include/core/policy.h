@@ -31,6 +31,7 @@ struct upstream;
 struct conf_route;
 struct conf_upstream;
 struct shared;
+struct store;
 struct slice;
 struct route;
 struct route_parts;
@@ -62,6 +63,7 @@ struct policy_env {
 	const struct conf_route *route;
 	struct upstream         *upstream;    /* NULL: the route has none */
 	struct shared           *shared;      /* process-wide cores: see shared.h */
+	const struct store      *stores; unsigned store_count;        /* of this worker: see store.h; good as long as the policy */
 	struct route_parts      *parts;       /* route.c's own */
 };
 /* In open: a route of the policy's own to another upstream, with the doors of one try only, for exchange_spawn(..., 0, ...). Nothing of it is

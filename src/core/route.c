@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/must.h"
+#include "core/store.h"
 #include "route_index.h"
 
 enum { ROUTER_ARENA_MAX = 256 * 1024 * 1024, SLOT_ALIGN = 16 };
@@ -52,7 +53,7 @@ static void add_door(struct route *r, struct policy *door)
 static bool open_doors(struct route *r, const struct router_parts *parts, unsigned from, bool tries_only, unsigned *fork)
 {
 	struct route_parts own = { parts, r->router };
-	struct policy_env env = { parts->worker, r->conf, r->upstream, parts->shared, &own };
+	struct policy_env env = { parts->worker, r->conf, r->upstream, parts->shared, r->router->stores, r->router->store_count, &own };
 
 	for (unsigned i = from; i < parts->type_count; i++) {
 		const struct policy_type *type = parts->types[i];
@@ -220,6 +221,8 @@ static void router_free(struct router *router)
 	for (struct route *r = router->asides; r; r = r->next_aside)
 		close_doors(r, 0);
 	stats_give(router->none.stats);
+	for (unsigned i = 0; i < router->store_count; i++)
+		router->stores[i].ops->give(router->stores[i].self);
 	for (unsigned i = 0; router->upstream_stats && i < router->conf->upstream_count; i++)
 		stats_give(router->upstream_stats[i]);
 	stats_book_free(router->own_book);
@@ -230,6 +233,17 @@ static void router_free(struct router *router)
 	conf_unref(router->conf);
 	arena_fini(&router->arena);
 	free(router);
+}
+
+static bool hold_stores(struct router *router, const struct router_parts *parts)
+{
+	router->stores = arena_take_zeroed(&router->arena, (parts->store_count + 1) * sizeof(*router->stores));
+	for (unsigned i = 0; router->stores && i < parts->store_count; i++) {
+		router->stores[i] = parts->stores[i];
+		router->stores[i].ops->hold(router->stores[i].self);
+		router->store_count++;
+	}
+	return router->stores != NULL;
 }
 
 struct router *router_new(const struct router_parts *given)
@@ -249,6 +263,7 @@ struct router *router_new(const struct router_parts *given)
 
 	bool ok = (router->upstreams = arena_take_zeroed(&router->arena, (conf->upstream_count + 1) * sizeof(struct upstream *)))
 		&& (router->upstream_stats = arena_take_zeroed(&router->arena, (conf->upstream_count + 1) * sizeof(*router->upstream_stats)))
+		&& hold_stores(router, &parts)
 		&& (parts.book || (parts.book = router->own_book = stats_book_new()))
 		&& (router->none.stats = stats_take_route(parts.book, router->none.name))
 		&& (router->routes = arena_take_zeroed(&router->arena, (conf->route_count + 1) * sizeof(struct route)));

@@ -40,8 +40,8 @@ static bool read_ratio(struct conf_reading *r, void *field, struct span text, un
 
 #define CONF struct guard_conf
 static const struct conf_key guard_keys[] = {
-	CONF_ROW(CONF, "compare", compare, CONF_T_TEXT, .help = "the version that all others are compared with; default: the first, which is the stable one",
-		.example = "v1"),
+	CONF_ROW(CONF, "compare", compare, CONF_T_TEXT, .example = "v1",
+		.help = "the version that all others are compared with; default: the first, which is the stable one"),
 	CONF_DURATION(CONF, "window", limits.window_us, "1m", "1s", "1h", "results of so long are looked at"),
 	CONF_COUNT(CONF, "min_requests", limits.min_requests, "200", "1", "1000000", "it says nothing before both versions have so many"),
 	CONF_SHARE(CONF, "max_error_delta", limits.max_error_delta, "2%", "so much higher may its share of errors be"),

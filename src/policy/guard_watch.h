@@ -1,4 +1,4 @@
-/* guard_watch.h - is this version worse than that one? Results and latencies of a sliding window, and the rule. Pure; the caller brings time and lock. */
+/* guard_watch.h - is this version worse than that one? Results and latencies of a sliding window, and the rule. Pure; the caller has the lock. */
 #ifndef SRC_POLICY_GUARD_WATCH_H
 #define SRC_POLICY_GUARD_WATCH_H
 

@@ -68,14 +68,21 @@ static void read_results(void *memory, uint64_t now_us, struct samples *out)
 {
 	struct mirror_core *core = memory;
 	(void)now_us;
-	for (unsigned r = 0; r < MIRROR_RESULT_COUNT; r++)
-		out->real(out, &(struct label){ "result", span_of(result_names[r]) }, 1, (double)__atomic_load_n(&core->results[r], __ATOMIC_RELAXED));
+	for (unsigned r = 0; r < MIRROR_RESULT_COUNT; r++) {
+		uint64_t n = __atomic_load_n(&core->results[r], __ATOMIC_RELAXED);
+		out->real(out, &(struct label){ "result", span_of(result_names[r]) }, 1, (double)n);
+	}
 }
 
-static void read_in_flight(void *core, uint64_t now_us, struct samples *out) { (void)now_us; out->real(out, NULL, 0, (double)in_flight(core)); }
+static void read_in_flight(void *core, uint64_t now_us, struct samples *out)
+{
+	(void)now_us;
+	out->real(out, NULL, 0, (double)in_flight(core));
+}
 
 static const struct core_series series[] = {
-	{ "outrigger_mirrored_requests_total", "counter", "Copies of requests, and what became of them; too_many and too_large: none was made.", read_results },
+	{ "outrigger_mirrored_requests_total", "counter", "Copies of requests, and what became of them; too_many and too_large: none was made.",
+		read_results },
 	{ "outrigger_mirror_in_flight", "gauge", "Copies on their way, or being collected.", read_in_flight },
 	{ NULL, NULL, NULL, NULL }
 };
@@ -183,7 +190,8 @@ static void copy_informs(void *client, struct exchange *ex, const struct reply *
 static void copy_wants(void *client, struct exchange *ex, size_t n) { (void)client; (void)ex; (void)n; }
 static void copy_abort(void *client, struct exchange *ex) { (void)client; (void)ex; }
 static const struct client_ops copy_ops = {
-	.send_informational = copy_informs, .send_head = copy_head, .send_body = copy_body, .want = copy_wants, .abort = copy_abort, .done = copy_done,
+	.send_informational = copy_informs, .send_head = copy_head, .send_body = copy_body, .want = copy_wants, .abort = copy_abort,
+	.done = copy_done,
 };
 
 /* Its body is whole, so its length is known. */
