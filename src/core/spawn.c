@@ -18,6 +18,9 @@ void exchange_take_way(struct exchange *ex, const struct route *way)
 		exchange_drop_try(ex);
 	must(ex->walk.let_in == (unsigned)ex->walk.at + 1 && ex->walk.let_in == way->fork);
 	ex->route = way;
+	if (ex->endpoint)
+		endpoint_unref(ex->endpoint);             /* of the other way */
+	ex->endpoint = NULL;
 }
 
 static bool copy_facts(struct exchange *ex, const struct exchange *model)

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "base/must.h"
 #include "conf/conf.h"
 #include "policy/split.h"
@@ -124,7 +125,9 @@ static void look(struct split_core *core, uint64_t now_us, struct looked *out)
 		if (!v->listed)
 			continue;
 		struct split_version *to = &out->at[out->count];
-		*to = *v;
+		*to = (struct split_version){ .name_len = v->name_len, .share = v->share, .told = v->told, .then = v->then, .compared = v->compared,
+			.watch = v->watch };
+		memcpy(to->name, v->name, v->name_len);
 		to->requests = __atomic_load_n(&v->requests, __ATOMIC_RELAXED);
 		for (unsigned d = 0; d < DIVERSION_COUNT; d++)
 			to->diverted[d] = __atomic_load_n(&v->diverted[d], __ATOMIC_RELAXED);
@@ -235,6 +238,16 @@ struct split_core *split_core_take(const struct policy_env *env, const struct co
 
 /* ── the operator ── */
 
+static void tell(struct span route, struct span state)
+{
+	struct log_line l;
+	log_begin(&l, LOG_WARN, "split");
+	log_span(&l, "route", route);
+	log_span(&l, "state", state);
+	log_text(&l, "cause", "admin");
+	log_end(&l);
+}
+
 static void obey(void *self, const struct core_kind *kind, struct span name, void *memory)
 {
 	const bool *back = self;
@@ -252,5 +265,8 @@ enum split_answer split_set(struct shared *shared, struct span route, struct spa
 	bool back = span_eq(state, SPAN("rollback"));
 	if (!back && !span_eq(state, SPAN("reset")))
 		return SPLIT_NO_SUCH_STATE;
-	return shared_with(shared, split_kind.name, route, obey, &back) ? SPLIT_SET : SPLIT_NO_SUCH_ROUTE;
+	if (!shared_with(shared, split_kind.name, route, obey, &back))
+		return SPLIT_NO_SUCH_ROUTE;
+	tell(route, state);
+	return SPLIT_SET;
 }
