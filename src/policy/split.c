@@ -35,7 +35,7 @@ static bool read_header(struct conf_reading *r, void *field, struct span text, u
 
 static const struct conf_key split_keys[] = {
 	CONF_CUSTOM(struct split_conf, "key", key, read_key, "client_ip",
-		"who always gets the same version: client_ip, header:NAME, cookie:NAME, or a list of them; without it: at random"),
+		"who always gets the same version: client_ip, header:NAME, cookie:NAME, or a list of them together; who has none: by client_ip"),
 	CONF_ROW(struct split_conf, "override_header", override_header, CONF_T_TEXT, .preset = "", .read = read_header,
 		.help = "a request field with which testers name the version they want; empty: none", .example = "x-canary"),
 	CONF_END
@@ -116,11 +116,12 @@ static unsigned asked_for(const struct split *s, const struct exchange *ex)
 	return i;
 }
 
-/* The same for every worker, instance and restart. */
+/* The same for every worker, instance and restart. Whoever has no key yet (a first visit, without the cookie) is known by its address meanwhile. */
 static double point_of(const struct split *s, const struct exchange *ex)
 {
+	static const struct rate_key address = { .part = { { RATE_KEY_CLIENT_IP, { NULL, 0 } } }, .count = 1 };
 	struct bucket_key key;
-	if (!rate_key_of(&s->conf.key, ex, 0, &key))
+	if (!rate_key_of(&s->conf.key, ex, 0, &key) && !rate_key_of(&address, ex, 0, &key))
 		return rand_unit(&ex->worker->rand);
 	return (double)(key.high >> 11) / (double)(1ull << 53);
 }

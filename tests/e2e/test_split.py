@@ -1,5 +1,7 @@
 """test_split.py - canaries in the real binary: who gets which version, what guard and operator do, what is seen of it."""
 import json
+import threading
+import time
 
 import pytest
 
@@ -148,6 +150,51 @@ def test_versions_of_a_crowd_are_not_mixed(rig):
         assert c.read().body == version
         c.close()
     assert len(up1.requests) == 1 and len(up2.requests) == 1
+
+
+def test_everything_changes_under_load(rig):
+    """Shares, an operator's word, a breaker that opens, a mirror: nobody sees a failure, and all is counted once."""
+    up1, up2, proxy = canary(rig, (70, 30), upstream={"circuit_breaker": {"consecutive_failures": 2, "open_for": "100ms", "half_open_requests": 1},
+                                                      "retry": {"max_retries": 3, "retry_on": ["503"], "backoff": {"base": "0ms"}, "budget": "100%"}},
+                             mirror={"upstream": "v1", "methods": ["GET"], "share": "20%"})
+    stop, asked, bad = time.monotonic() + 4, [], []
+
+    def ask(n):
+        count = 0
+        try:
+            with proxy.client() as c:
+                while time.monotonic() < stop:
+                    r = c.ask("GET", f"/{n}", f"X-User: u{(n * 7919 + count) % 300}")
+                    count += 1
+                    if r.status != 200:
+                        bad.append((r.status, r.body))
+        except Exception as e:
+            bad.append(repr(e))
+        asked.append(count)
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
+    for t in threads:
+        t.start()
+    turn = 0
+    while time.monotonic() < stop - .8:
+        turn += 1
+        if turn % 3 == 0:
+            share = 10 * (turn % 7) + 10
+            rewrite(proxy, lambda c, share=share: c["routes"][0].update(upstream={"v1": f"{100 - share}%", "v2": f"{share}%"}))
+            reload(proxy)
+        elif turn % 3 == 1:
+            up2.default = reply(b"", 503) if turn % 2 else reply(b"v2")
+        else:
+            proxy.admin("POST", f"/routes/shop/split?state={'rollback' if turn % 2 else 'reset'}")
+        time.sleep(.1)
+    for t in threads:
+        t.join()
+    assert {b for b in bad if b != (503, b"")} == set(), bad[:3]                  # a canary's own 503 is its answer
+    assert min(asked) > 10
+    until(lambda: sum(v for k, v in metrics(proxy).items() if k.startswith("outrigger_split_requests_total{")) == sum(asked))
+    until(lambda: metrics(proxy)['outrigger_mirror_in_flight{route="shop"}'] == 0)
+    m = metrics(proxy)
+    assert m['outrigger_http_requests_in_flight{route="shop"}'] == 0
+    assert m['outrigger_mirrored_requests_total{route="shop",result="answered"}'] > 0
 
 
 FILE = "listen: 127.0.0.1:1\nupstreams:\n  v1: {endpoints: http://127.0.0.1:2}\n  v2: {endpoints: http://127.0.0.1:3}\nroutes:\n  - path: /\n    %s\n"
