@@ -15,6 +15,18 @@ void exchange_divert(struct exchange *ex, const struct upstream_ops *ops, void *
 	ex->ops_self = self;
 }
 
+void exchange_take_way(struct exchange *ex, const struct route *way)
+{
+	must(way->router == ex->route->router && way->index == ex->route->index && !ex->committed);
+	if (ex->walk.way < 0)
+		exchange_drop_try(ex);
+	must(ex->walk.let_in == (unsigned)ex->walk.at + 1 && ex->walk.let_in == way->fork);
+	ex->route = way;
+	if (ex->endpoint)
+		endpoint_unref(ex->endpoint);             /* of the other way */
+	ex->endpoint = NULL;
+}
+
 static bool copy_facts(struct exchange *ex, const struct exchange *model)
 {
 	ex->trace = model->trace;
