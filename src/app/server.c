@@ -367,6 +367,7 @@ int server_run(struct conf *conf, const struct conf_reader *reader)
 		return EXIT_INTERNAL;
 	log_start(wake_writer, s);
 	write_log_again(&s->log_again);
+	overload_start(&s->overload, s);
 	worker_arm(&s->control.worker, &s->delay, SETTLE_PATIENCE_US, waited_enough);
 	s->unsettled = 2;
 	keyring_look(s->keyring);

@@ -22,7 +22,7 @@
 #include "pretend_keys.h"
 #include "script.h"
 
-enum { GUESTS_MAX = 48, UPSTREAMS_MAX = 8, DOORS_MAX = 40, STORE_CALLS_MAX = 128, EPOCH_US = 1000000 };
+enum { GUESTS_MAX = 48, UPSTREAMS_MAX = 8, DOORS_MAX = 64, STORE_CALLS_MAX = 128, EPOCH_US = 1000000 };
 #define WORLD_WALL_MS UINT64_C(1795000000000)         /* when it begins */
 
 struct world_plan {
