@@ -101,7 +101,7 @@ static const struct conf_key jwt_keys[] = {
 	CONF_ROW(CONF, "forward", forward, CONF_T_MAP, .read = read_forward, .example = "{sub: x-user}",
 		.help = "claims that the upstream gets in fields; such fields of clients are taken out"),
 	CONF_BOOL(CONF, "required", required, "true", "false: a request without a token passes; one with a bad token does not"),
-	CONF_BOOL(CONF, "preflight", preflight, "false", "true: a browser's preflight (OPTIONS, which never has a token) passes without one"),
+	CONF_BOOL(CONF, "preflight", preflight, "false", "true: a browser's preflight (OPTIONS), which never has a token, passes"),
 	CONF_DURATION(CONF, "refresh", keys.refresh_us, "10m", "1s", "24h",
 		"keys are fetched again after so long, when their server names no max-age"),
 	CONF_DURATION(CONF, "timeout", keys.timeout_us, "5s", "10ms", "60s", "of one fetch of the keys"),
@@ -141,7 +141,7 @@ static bool auth_check(struct conf_reading *r, void *settings)
 }
 
 static const struct conf_block auth_block = {
-	.name = "auth", .keys = auth_keys, .size = sizeof(struct auth_conf), .levels = CONF_EVERYWHERE, .optional = true, .check = auth_check,
+	.name = "auth", .keys = auth_keys, .size = sizeof(struct auth_conf), .levels = CONF_DEFAULTS | CONF_ROUTE, .optional = true, .check = auth_check,
 	.help = "who may come in: bearer tokens that are checked here",
 };
 

@@ -513,6 +513,20 @@ def test_settings_that_are_refused(tmp_path, text, words, line):
     assert r.returncode == 78 and words in r.stderr and f"{file.name}:{line}:" in r.stderr, r.stderr
 
 
+@pytest.mark.parametrize("key", ["split: {key: 'jwt:sub'}", "hash_key"])
+def test_keys_of_claims_elsewhere(tmp_path, key):
+    """A split's key and ring_hash's need auth too; with it they are taken."""
+    def check(auth):
+        file = tmp_path / "o.yaml"
+        file.write_text("listen: 127.0.0.1:1\nupstreams:\n  a: {endpoints: http://127.0.0.1:2, balance: ring_hash, hash_key: %s}\n  b: {endpoints: http://127.0.0.1:3}\n"
+                        "routes:\n  - path: /\n    upstream: {a: 50%%, b: 50%%}\n    auth: %s\n%s"
+                        % ("client_ip" if "split" in key else "'jwt:sub'", auth, f"    {key}\n" if "split" in key else ""))
+        return run("check", "-c", str(file))
+    assert check("{jwt: {jwks: 'file:/k', audience: a}}").returncode == 0
+    r = check("off")
+    assert r.returncode == 78 and "'jwt:' needs 'auth.jwt'" in r.stderr, r.stderr
+
+
 @pytest.mark.skipif(sanitized(), reason="bounds on time")
 def test_a_known_token_costs_little(rig):
     """CPU of the process: a route that checks tokens against one that does not."""

@@ -234,15 +234,21 @@ static void test_fields_of_policies_go_along(void **state)
 	(void)state;
 	relay = (struct relay){ .deserted = 0 };
 	simple_open(&w, &(struct simple){ .defaults = "auth: {jwt: {jwks: 'file:/keys', audience: app, forward: {sub: x-user, role: x-role}}}",
-		.outside = &relay_type });
+		.outside = &relay_type,
+		.service = "balance: ring_hash\nhash_key: 'jwt:sub'", .endpoints = "app-1:80 app-2:80 app-3:80 app-4:80" });
 	pretend_keys_publish(&w, k1, 1);
-	struct guest *g = world_guest(&w, 0, "GET", "/a");
-	guest_field(g, "x-user", "root");
-	guest_field(g, "x-role", "root");
-	guest_field(g, "connection", "x-user");
-	assert_true(pretend_token(g, SPAN("sub=ann")));
+	for (unsigned i = 0; i < 8; i++) {
+		struct guest *g = world_guest(&w, ms(100 * i), "GET", "/a");
+		guest_field(g, "x-user", "root");
+		guest_field(g, "x-role", "root");
+		guest_field(g, "connection", "x-user");
+		assert_true(pretend_token(g, SPAN("sub=ann")));
+	}
 	simple_finish(&w);
-	assert_int_equal(g->status, 200);
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(w.guests[i].status, 200);
+	for (unsigned i = 1; i < 8; i++)          /* all to the same endpoint: the claims went along as well */
+		assert_memory_equal(w.scripts[0].asked + 9 * i, w.scripts[0].asked, 8);
 	assert_true(forwarded("\nx-user: ann\n") && !forwarded("root"));
 }
 
