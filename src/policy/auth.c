@@ -141,7 +141,8 @@ static bool auth_check(struct conf_reading *r, void *settings)
 }
 
 static const struct conf_block auth_block = {
-	.name = "auth", .keys = auth_keys, .size = sizeof(struct auth_conf), .levels = CONF_DEFAULTS | CONF_ROUTE, .optional = true, .check = auth_check,
+	.name = "auth", .keys = auth_keys, .size = sizeof(struct auth_conf), .levels = CONF_DEFAULTS | CONF_ROUTE, .optional = true,
+	.check = auth_check,
 	.help = "who may come in: bearer tokens that are checked here",
 };
 
