@@ -58,7 +58,7 @@ static uint64_t buffer_bytes(const struct server *s)
 	return sum;
 }
 
-static void print_loops(struct metrics *m, struct text *out)
+static void print_loops(struct metrics *m, struct prom *out)
 {
 	const struct server *s = m->server;
 	prom_family(out, "outrigger_loop_lag_seconds", "gauge", "The longest turn of a data thread's loop since the last scrape.");
@@ -73,12 +73,16 @@ static void print_loops(struct metrics *m, struct text *out)
 		prom_u64(out, "outrigger_log_lines_dropped_total", &(struct label){ "log", SPAN("access") }, 1, access_log_dropped(s->access_log));
 }
 
-void metrics_print(struct metrics *m, struct text *out)
+void metrics_print(struct metrics *m, bool openmetrics, struct text *out)
 {
-	metrics_of_process(m->server, out);
-	print_loops(m, out);
-	metrics_of_listeners(m->server, out);
-	metrics_of_routes(m->server, out);
-	metrics_of_upstreams(m->server, out);
-	metrics_of_policies(m->server, out);
+	const struct conf_metrics *conf = &m->server->conf->metrics;
+	struct prom page;
+	prom_begin(&page, out, openmetrics, conf->bucket_us, conf->bucket_count);
+	metrics_of_process(m->server, &page);
+	print_loops(m, &page);
+	metrics_of_listeners(m->server, &page);
+	metrics_of_routes(m->server, &page);
+	metrics_of_upstreams(m->server, &page);
+	metrics_of_policies(m->server, &page);
+	prom_end(&page);
 }

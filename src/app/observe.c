@@ -36,7 +36,7 @@ static void count(const struct exchange *ex, const struct measured *m)
 	counter_add(&s->over, 1);
 	if (by_status && known)
 		counter_add(&by_status[m->status - STATUS_FIRST], 1);
-	hist_add(&s->duration[known ? m->status / 100 : 0], m->duration_us);
+	route_stats_duration(s, known ? (unsigned)m->status / 100 : 0, m->duration_us, ex->worker->wall_ms, ex->trace.trace_id, ex->trace.sampled);
 	if (m->replied) {
 		hist_add(&s->first_byte, m->first_byte_us);
 		hist_add(&s->overhead, m->overhead_us);

@@ -10,6 +10,7 @@
 /* `route` is the index of conf->routes; conf->route_count is "none". `field` is the offset of a counter, or a histogram, in the struct. */
 uint64_t route_total(const struct server *, unsigned route, size_t field);
 void     route_hist(const struct server *, unsigned route, size_t field, struct hist *out);
+void     route_examples(const struct server *, unsigned route, unsigned class, struct exemplars *out);
 uint64_t route_statuses(const struct server *, unsigned route, enum method, uint64_t out[STATUS_SLOTS]);      /* returns their sum */
 uint64_t upstream_total(const struct server *, unsigned upstream, size_t field);
 void     upstream_hist(const struct server *, unsigned upstream, size_t field, struct hist *out);

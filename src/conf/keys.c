@@ -184,6 +184,12 @@ static const struct conf_key access_log_keys[] = {
 	CONF_NOT_YET("always", "requests that are logged whatever the sample"),
 	CONF_END
 };
+static const struct conf_key metrics_keys[] = {
+	CONF_BOOL(struct conf_metrics, "per_endpoint", per_endpoint, "true", "a series for each endpoint; false: only for each upstream"),
+	CONF_CUSTOM(struct conf_metrics, "buckets", bucket_us, read_buckets, "default",
+		"upper ends of the buckets of all histograms: a list of durations; default: 1ms to 1m in fifteen steps"),
+	CONF_END
+};
 static const struct conf_key errors_keys[] = {
 	CONF_WORD(struct conf_errors, "format", format, error_formats, "auto", "our own answers: problem+json or html; auto: by Accept"),
 	CONF_CUSTOM(struct conf_errors, "detail", full_detail, read_detail, "minimal",
@@ -211,13 +217,13 @@ const struct conf_key conf_top_keys[] = {
 	LEVEL("routes", "who goes where: a list"),
 	CONF_BLOCK(struct conf, "log", log, log_keys, "what outrigger says about itself, on standard error"),
 	CONF_BLOCK(struct conf, "access_log", access_log, access_log_keys, "one line per request"),
+	CONF_BLOCK(struct conf, "metrics", metrics, metrics_keys, "what /metrics tells"),
 	CONF_BLOCK(struct conf, "errors", errors, errors_keys, "answers that outrigger gives itself"),
 	CONF_BLOCK(struct conf, "shutdown", shutdown, shutdown_keys, "how outrigger stops"),
 	CONF_ROW(struct conf, "workers", workers, CONF_T_CUSTOM, .read = read_workers, .preset = "1", .flags = CONF_ONCE,
 		.help = "threads that serve; auto: as many as processors allowed by affinity and cgroup"),
 	CONF_NOT_YET("redis", "stores shared by several instances"),
 	CONF_NOT_YET("flags", "feature flags"),
-	CONF_NOT_YET("metrics", "what is counted"),
 	CONF_NOT_YET("tracing", "spans by OTLP"),
 	CONF_NOT_YET("include", "more files"),
 	CONF_END
