@@ -3,6 +3,7 @@
 
 static const char *const log_levels[] = { "error", "warn", "info", "debug", NULL };       /* as enum log_level */
 static const char *const log_formats[] = { "auto", "text", "json", NULL };
+static const char *const access_formats[] = { "auto", "text", "json", "otel", "clf", NULL };       /* as enum conf_access_format */
 static const char *const error_formats[] = { "auto", "json", "html", NULL };
 
 static const struct conf_key listen_keys[] = {
@@ -174,14 +175,21 @@ static const struct conf_key log_keys[] = {
 	CONF_WORD(struct conf_log, "format", format, log_formats, "auto", "auto: text on a terminal, json elsewhere"),
 	CONF_END
 };
+static const struct conf_key always_keys[] = {
+	CONF_CUSTOM(struct conf_always, "status", status_min, read_always_status, "500-599", "a status, or a range of them; off: none"),
+	CONF_DURATION(struct conf_always, "slower_than", slower_us, "1s", "0s", "24h", "requests that took longer; 0s: slowness does not count"),
+	CONF_BOOL(struct conf_always, "retried", retried, "true", "requests that took more than one try"),
+	CONF_END
+};
 static const struct conf_key access_log_keys[] = {
 	CONF_CUSTOM(struct conf_access_log, "to", to, read_access_to, "stdout", "stdout, stderr, off, or a file (SIGUSR1 reopens it)"),
-	CONF_WORD(struct conf_access_log, "format", format, log_formats, "auto", "auto: text on a terminal, json elsewhere"),
+	CONF_WORD(struct conf_access_log, "format", format, access_formats, "auto",
+		"text, json, otel (JSON of OTLP, one log record a line) or clf (Combined Log Format); auto: text on a terminal, json elsewhere"),
 	CONF_SHARE(struct conf_access_log, "sample", sample, "100%", "share of the requests that is logged"),
 	CONF_ROW(struct conf_access_log, "skip_paths", skip_paths, CONF_T_TEXTS, .preset = "[/livez, /readyz, /healthz]",
 		.read = read_absolute_path,
 		.help = "paths that are not logged when they succeed"),
-	CONF_NOT_YET("always", "requests that are logged whatever the sample"),
+	CONF_BLOCK(struct conf_access_log, "always", always, always_keys, "requests that are logged whatever the sample"),
 	CONF_END
 };
 static const struct conf_key metrics_keys[] = {

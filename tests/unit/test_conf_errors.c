@@ -128,6 +128,7 @@ static void test_other_units(void **state)
 		{ BASE "metrics: {buckets: [5ms, 1ms]}\n", "3:26: error: '1ms' is not above the one before it\n" },
 		{ BASE "metrics: {buckets: []}\n", "3:11: error: '' is not the end of a bucket\n" },
 		{ BASE "metrics: {buckets: 0s}\n", "3:20: error: '0s' is not the end of a bucket\n" },
+		{ BASE "access_log: {always: {status: 5xx}}\n", "3:31: error: '5xx' is not a status or a range of them\n" },
 		{ BASE "errors: {detail: some}\n", "3:18: error: 'detail' cannot be 'some'\n" },
 		{ BASE "upstreams: {a: {endpoints: http://b:1, required: yes}}\n",
 			"3:50: error: 'required' must be true or false, not 'yes'\n" },
