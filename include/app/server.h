@@ -24,8 +24,9 @@ const char *life_name(enum life);
 
 enum { EXIT_DONE = 0, EXIT_USAGE = 64, EXIT_LISTEN = 69, EXIT_INTERNAL = 70, EXIT_CONFIG = 78 };
 
-struct resolver; struct fetcher; struct health; struct admin; struct access_log; struct metrics; struct rows; struct reload; struct conf_watch;
-struct conf_reader;
+struct resolver; struct fetcher; struct health; struct admin; struct access_log; struct metrics; struct rows; struct reload;
+struct conf_watch; struct stores;
+struct conf_reader; struct tracing;
 
 struct server {
 	struct conf        *conf;
@@ -37,10 +38,12 @@ struct server {
 	struct data_thread *threads; unsigned thread_count;
 	int                *fds;              /* [listener * thread_count + thread] */
 	struct resolver    *resolver;
+	struct stores      *stores;
 	struct fetcher     *fetcher;
 	struct health      *health;
 	struct admin       *admin;
 	struct access_log  *access_log;
+	struct tracing     *tracing;
 	struct rows        *rows;
 	struct reload      *reload;
 	struct conf_watch  *conf_watch;       /* NULL: nobody asked for it */

@@ -1,4 +1,5 @@
-/* access_line.c - see access_line.h: outrigger's own two forms. Text that comes from peers is escaped the same way in both forms: it can neither end a line, nor forge
+/* access_line.c - see access_line.h: outrigger's own two forms.
+ * Text that comes from peers is escaped the same way in both forms: it can neither end a line, nor forge
  * a field, nor move a terminal's cursor. The query never gets in: it is where people put tokens. */
 #include "pen.h"
 
@@ -12,7 +13,7 @@ static void json_who(struct pen *pen, const struct exchange *ex)
 	PUT(pen, "\",\"trace_id\":\"");
 	put(pen, t->trace_id, sizeof(t->trace_id));
 	PUT(pen, "\",\"span_id\":\"");
-	put(pen, t->parent_id, sizeof(t->parent_id));
+	put(pen, t->span_id, sizeof(t->span_id));
 	PUT(pen, "\",\"client\":\"");
 	put_escaped(pen, ex->client_address, NAME_MAX_BYTES);
 }

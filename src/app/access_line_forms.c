@@ -161,7 +161,7 @@ static void otel_head(struct pen *pen, const struct exchange *ex)
 	PUT(pen, "000000\",\"severityNumber\":9,\"severityText\":\"INFO\",\"body\":{\"stringValue\":\"request\"},\"traceId\":\"");
 	put(pen, ex->trace.trace_id, sizeof(ex->trace.trace_id));
 	PUT(pen, "\",\"spanId\":\"");
-	put(pen, ex->trace.parent_id, sizeof(ex->trace.parent_id));
+	put(pen, ex->trace.span_id, sizeof(ex->trace.span_id));
 	if (ex->trace.sampled)
 		PUT(pen, "\",\"flags\":1,\"attributes\":[");
 	else

@@ -3,6 +3,7 @@
 
 #include "app/access_log.h"
 #include "app/server.h"
+#include "app/tracing.h"
 #include "rows.h"
 
 struct measured measure(const struct exchange *ex, uint64_t clock_us)
@@ -56,6 +57,7 @@ static void over(struct worker *w, const struct exchange *ex)
 		rows_note(s->rows, w->index, ex, &m);
 	if (s->access_log)
 		access_log_write(s->access_log, w, ex, &m);
+	tracing_note(s->tracing, w, ex, &m);
 }
 
 void observe_worker(struct server *s, struct worker *w)

@@ -14,6 +14,8 @@
 #include "app/conf_watch.h"
 #include "app/health.h"
 #include "app/reload.h"
+#include "app/stores.h"
+#include "app/tracing.h"
 #include "app/version.h"
 #include "base/log.h"
 #include "base/must.h"
@@ -35,6 +37,16 @@ static void over(struct server *s)
 	loop_stop(&s->control);
 }
 
+static void over_at_last(void *self) { over(self); }
+
+/* Nobody is served any more; the last spans still go out. */
+static void wind_up(struct server *s)
+{
+	s->life = LIFE_stopping;
+	if (!tracing_flush(s->tracing, over_at_last, s))
+		over(s);
+}
+
 static void out_of_patience(struct timer *t)
 {
 	struct server *s = container_of(t, struct server, patience);
@@ -45,7 +57,7 @@ static void out_of_patience(struct timer *t)
 	log_begin(&l, LOG_WARN, "drain_timeout");
 	log_u64(&l, "requests_cut", left);
 	log_end(&l);
-	over(s);
+	wind_up(s);
 }
 
 static void begin_drain(struct timer *t)
@@ -87,8 +99,10 @@ static void one_drained(struct message *m)
 	struct drained *d = container_of(m, struct drained, message);
 	struct server *s = d->server;
 	free(d);
-	if (++s->drained == s->thread_count && s->life == LIFE_draining)
-		over(s);
+	if (++s->drained == s->thread_count && s->life == LIFE_draining) {
+		worker_disarm(&s->control.worker, &s->patience);
+		wind_up(s);
+	}
 }
 
 void server_thread_drained(struct server *s)
@@ -250,15 +264,24 @@ static int prepare(struct server *s)
 		fprintf(stderr, "outrigger: access_log: %s\n", why);
 		return EXIT_LISTEN;
 	}
-	for (unsigned i = 0; i < s->thread_count; i++)
+	char because[256];
+	s->resolver = resolver_new(&s->control.uv);
+	if (s->resolver && !(s->stores = stores_new(c, s->resolver, because))) {
+		fprintf(stderr, "outrigger: redis: %s\n", because);
+		return EXIT_CONFIG;
+	}
+	for (unsigned i = 0; s->resolver && i < s->thread_count; i++)
 		if (!data_thread_init(&s->threads[i], s, i))
 			return EXIT_INTERNAL;
 	if (!span_eq(c->admin.listen, SPAN("off")) && !(s->admin = admin_new(s, why)))
 		return complain(c->admin.listen, why);
-	s->resolver = resolver_new(&s->control.uv);
 	s->fetcher = fetcher_new(&s->control.uv);
 	s->health = s->fetcher ? health_new(&s->control.uv, s->fetcher) : NULL;
-	return s->resolver && s->health ? EXIT_DONE : EXIT_INTERNAL;
+	s->tracing = s->health ? tracing_new(&s->control, s->fetcher, s->thread_count, (struct span){ s->instance, sizeof(s->instance) }) : NULL;
+	if (!s->resolver || !s->tracing)
+		return EXIT_INTERNAL;
+	tracing_adopt(s->tracing, c);
+	return EXIT_DONE;
 }
 
 static void serve(void *self)
@@ -293,13 +316,15 @@ static void tear_down(struct server *s)
 		data_thread_join(&s->threads[i]);
 	admin_free(s->admin);
 	conf_watch_free(s->conf_watch);
+	reload_free(s->reload);
+	stores_free(s->stores);
 	health_free(s->health);
+	tracing_free(s->tracing);
 	fetcher_free(s->fetcher);
 	resolver_free(s->resolver);
 	for (unsigned i = 0; i < s->thread_count; i++)
 		data_thread_fini(&s->threads[i]);
 	access_log_free(s->access_log);
-	reload_free(s->reload);
 	rows_free(s->rows);
 	for (unsigned i = 0; s->upstreams && i < s->conf->upstream_count; i++)
 		upstream_unref(s->upstreams[i]);

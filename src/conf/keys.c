@@ -198,6 +198,15 @@ static const struct conf_key metrics_keys[] = {
 		"upper ends of the buckets of all histograms: a list of durations; default: 1ms to 1m in fifteen steps"),
 	CONF_END
 };
+static const struct conf_key tracing_keys[] = {
+	CONF_ROW(struct conf_tracing, "otlp", otlp, CONF_T_TEXT, .preset = "${OTEL_EXPORTER_OTLP_ENDPOINT:-}", .read = read_collector,
+		.help = "collector that gets spans by OTLP over HTTP, in JSON; empty: none", .example = "http://127.0.0.1:4318"),
+	CONF_SHARE(struct conf_tracing, "sample", sample, "1%",
+		"share of the traces begun here; the caller's decision is kept, and errors always are"),
+	CONF_ROW(struct conf_tracing, "service", service, CONF_T_TEXT, .preset = "${OTEL_SERVICE_NAME:-outrigger}",
+		.help = "what it is called there (service.name)"),
+	CONF_END
+};
 static const struct conf_key errors_keys[] = {
 	CONF_WORD(struct conf_errors, "format", format, error_formats, "auto", "our own answers: problem+json or html; auto: by Accept"),
 	CONF_CUSTOM(struct conf_errors, "detail", full_detail, read_detail, "minimal",
@@ -207,6 +216,16 @@ static const struct conf_key errors_keys[] = {
 static const struct conf_key shutdown_keys[] = {
 	CONF_DURATION(struct conf_shutdown, "delay", delay_us, "0s", "0s", "1h", "stay up, but not ready, before closing"),
 	CONF_DURATION(struct conf_shutdown, "timeout", timeout_us, "30s", "0s", "24h", "then what is still in flight is cut"),
+	CONF_END
+};
+
+static const struct conf_key redis_keys[] = {
+	CONF_ROW(struct conf_redis, "url", url, CONF_T_CUSTOM, .read = read_redis_url, .flags = CONF_REQUIRED,
+		.help = "redis://host:port/database, with user@ before the host when Redis wants one, or unix:/path",
+		.example = "redis://127.0.0.1:6379/0"),
+	CONF_TEXT(struct conf_redis, "password_file", password_file, "", "file with the password; empty: none"),
+	CONF_DURATION(struct conf_redis, "timeout", timeout_us, "20ms", "1ms", "10s",
+		"an answer that takes longer does not count: the policy's on_store_error holds"),
 	CONF_END
 };
 
@@ -226,17 +245,20 @@ const struct conf_key conf_top_keys[] = {
 	CONF_BLOCK(struct conf, "log", log, log_keys, "what outrigger says about itself, on standard error"),
 	CONF_BLOCK(struct conf, "access_log", access_log, access_log_keys, "one line per request"),
 	CONF_BLOCK(struct conf, "metrics", metrics, metrics_keys, "what /metrics tells"),
+	CONF_BLOCK(struct conf, "tracing", tracing, tracing_keys, "where spans go"),
 	CONF_BLOCK(struct conf, "errors", errors, errors_keys, "answers that outrigger gives itself"),
 	CONF_BLOCK(struct conf, "shutdown", shutdown, shutdown_keys, "how outrigger stops"),
 	CONF_ROW(struct conf, "workers", workers, CONF_T_CUSTOM, .read = read_workers, .preset = "1", .flags = CONF_ONCE,
 		.help = "threads that serve; auto: as many as processors allowed by affinity and cgroup"),
-	CONF_NOT_YET("redis", "stores shared by several instances"),
+	{ .name = "redis", .type = CONF_T_NAMED, .offset = offsetof(struct conf, redis), .keys = redis_keys, .item_size = sizeof(struct conf_redis),
+		.present_offset = CONF_NO_PRESENCE, .help = "stores that several instances share, by name", .example = "main" },
 	CONF_NOT_YET("flags", "feature flags"),
-	CONF_NOT_YET("tracing", "spans by OTLP"),
 	CONF_NOT_YET("include", "more files"),
 	CONF_END
 };
 
+_Static_assert(offsetof(struct conf, redis_count) - offsetof(struct conf, redis) == offsetof(struct conf_list, count)
+	&& offsetof(struct conf_redis, name) == 0, "a conf_list of named structs");
 _Static_assert(offsetof(struct conf, listener_count) - offsetof(struct conf, listeners) == offsetof(struct conf_list, count),
 	"a conf_list");
 _Static_assert(offsetof(struct conf_upstream, endpoint_count) - offsetof(struct conf_upstream,

@@ -161,6 +161,8 @@ static void *member_start(void *self, struct exchange *ex)
 {
 	struct member *m = self;
 	ex->served_by = m->leads ? SERVED_BY_upstream : SERVED_BY_coalesced;
+	if (!m->leads)
+		ex->link = m->capture->call;
 	if (m->broken) {
 		exchange_upstream_failed(ex, REASON_upstream_reset);
 		return NULL;

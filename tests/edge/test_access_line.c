@@ -40,7 +40,7 @@ static void set_scene(struct scene *s)
 	memcpy(s->ex.trace.request_id, "id-1", 4);
 	s->ex.trace.request_id_len = 4;
 	memset(s->ex.trace.trace_id, 'a', sizeof(s->ex.trace.trace_id));
-	memset(s->ex.trace.parent_id, 'b', sizeof(s->ex.trace.parent_id));
+	memset(s->ex.trace.span_id, 'b', sizeof(s->ex.trace.span_id));
 	s->m = (struct measured){ .status = 200, .duration_us = 48213, .first_byte_us = 45900, .overhead_us = 30, .bytes_out = 1834, .replied = true };
 }
 
