@@ -98,7 +98,7 @@ def test_examples_name_a_trace(lived):
     examples = [(labels, example) for _, n, labels, _, example in now if example]
     assert all(labels.keys() == {"route", "class", "le"} for labels, _ in examples)
     mine = [(labels, example) for labels, example in examples if labels["route"] == "front" and labels["class"] == "2xx"]
-    assert mine and mine[0][1][0] == TRACE
+    assert TRACE in {example[0] for _, example in mine}
     for labels, (_, seconds, when) in examples:
         assert seconds <= float(labels["le"].replace("+Inf", "inf")) and abs(when - time.time()) < 60
     assert "trace_id" not in scrape(lived).body.decode()                   # the older format has no place for them
@@ -135,25 +135,24 @@ def test_own_buckets_and_no_endpoints(rig):
 
 
 def test_two_hundred_routes(rig):
-    """A number to look at, with a bound that only a mistake by an order of magnitude would meet; and a test of the page's size."""
+    """Numbers to look at: how long the control thread computes (the main thread's own account, so that a busy machine does not matter), with a
+    bound that only a mistake by an order of magnitude would meet."""
     up = rig.upstream()
     routes = [{"path": f"/service-{i}/api", "name": f"service-{i}-api", "upstream": "app"} for i in range(200)]
     proxy = rig.outrigger(upstreams={"app": {"endpoints": [up.url]}}, routes=routes)
-    for i in range(200):
-        assert proxy.ask("GET", f"/service-{i}/api").status == 200
-    took = {}
+    with proxy.client() as c:
+        for i in range(200):
+            assert c.ask("GET", f"/service-{i}/api").status == 200
     for what, fields in {"text": (), "OpenMetrics": (OPEN,), "packed": ("Accept-Encoding: gzip",)}.items():
-        times = []
-        for _ in range(5):
-            before = cpu(proxy)
-            began = time.monotonic()
+        took = []
+        for _ in range(10):
+            before = computed(proxy)
             size = len(scrape(proxy, *fields).body)
-            times.append((time.monotonic() - began, cpu(proxy) - before))
-        took[what] = min(t for t, _ in times)
-        print(f"200 routes, {what}: {size / 1e6:.2f} MB in {took[what] * 1e3:.1f} ms, of those CPU {min(c for _, c in times) * 1e3:.0f} ms (steps of 10)")
-    assert sanitized() or max(took.values()) < 0.25
+            took.append(computed(proxy) - before)
+        print(f"200 routes, {what}: {size / 1e6:.2f} MB, {sorted(took)[5] * 1e3:.1f} ms")
+        assert sanitized() or sorted(took)[5] < 0.05
 
 
-def cpu(proxy):
-    fields = open(f"/proc/{proxy.process.pid}/stat").read().rsplit(") ", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / 100
+def computed(proxy):
+    with open(f"/proc/{proxy.process.pid}/schedstat") as f:
+        return int(f.read().split()[0]) / 1e9

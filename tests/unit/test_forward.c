@@ -115,7 +115,7 @@ static void check_fields(const struct fields *f, const char *expected, const cha
 #define OURS \
 	"x-forwarded-for: 192.0.2.1\n" "x-forwarded-proto: http\n" "x-forwarded-host: shop.example\n" "x-forwarded-port: 8080\n"
 #define TRACED \
-	"x-request-id: id-1\n" "traceparent: 00-0123456789abcdef0123456789abcdef-7ae893b5e32fee87-00\n"
+	"x-request-id: id-1\n" "traceparent: 00-0123456789abcdef0123456789abcdef-4ef69b3c095f8fd1-00\n"
 #define CLAIMS \
 	"X-Forwarded-For: 10.0.0.1\r\n" "X-Forwarded-Proto: https\r\n" "X-Forwarded-Host: evil\r\n" "X-Forwarded-Port: 1\r\n" \
 	"Forwarded: for=x\r\n"
