@@ -99,6 +99,7 @@ void metrics_print(struct metrics *m, bool openmetrics, struct text *out)
 	metrics_of_process(m->server, &page);
 	print_loops(m, &page);
 	print_exports(&exports, &page);
+	overload_metrics(m->server, &page);
 	metrics_of_listeners(m->server, &page);
 	metrics_of_routes(m->server, &page);
 	metrics_of_upstreams(m->server, &page);
