@@ -26,7 +26,7 @@ const char *life_name(enum life);
 enum { EXIT_DONE = 0, EXIT_USAGE = 64, EXIT_LISTEN = 69, EXIT_INTERNAL = 70, EXIT_CONFIG = 78 };
 
 struct resolver; struct fetcher; struct health; struct admin; struct access_log; struct metrics; struct rows; struct reload;
-struct conf_watch; struct stores; struct keyring;
+struct conf_watch; struct stores; struct keyring; struct tracing;
 struct conf_reader;
 
 struct server {
@@ -45,6 +45,7 @@ struct server {
 	struct keyring     *keyring;          /* gets the keys that tokens are checked with */
 	struct admin       *admin;
 	struct access_log  *access_log;
+	struct tracing     *tracing;
 	struct rows        *rows;
 	struct reload      *reload;
 	struct conf_watch  *conf_watch;       /* NULL: nobody asked for it */

@@ -16,6 +16,7 @@
 #include "app/keyring.h"
 #include "app/reload.h"
 #include "app/stores.h"
+#include "app/tracing.h"
 #include "app/version.h"
 #include "base/log.h"
 #include "base/must.h"
@@ -37,6 +38,16 @@ static void over(struct server *s)
 	loop_stop(&s->control);
 }
 
+static void over_at_last(void *self) { over(self); }
+
+/* Nobody is served any more; the last spans still go out. */
+static void wind_up(struct server *s)
+{
+	s->life = LIFE_stopping;
+	if (!tracing_flush(s->tracing, over_at_last, s))
+		over(s);
+}
+
 static void out_of_patience(struct timer *t)
 {
 	struct server *s = container_of(t, struct server, patience);
@@ -47,7 +58,7 @@ static void out_of_patience(struct timer *t)
 	log_begin(&l, LOG_WARN, "drain_timeout");
 	log_u64(&l, "requests_cut", left);
 	log_end(&l);
-	over(s);
+	wind_up(s);
 }
 
 static void begin_drain(struct timer *t)
@@ -89,8 +100,10 @@ static void one_drained(struct message *m)
 	struct drained *d = container_of(m, struct drained, message);
 	struct server *s = d->server;
 	free(d);
-	if (++s->drained == s->thread_count && s->life == LIFE_draining)
-		over(s);
+	if (++s->drained == s->thread_count && s->life == LIFE_draining) {
+		worker_disarm(&s->control.worker, &s->patience);
+		wind_up(s);
+	}
 }
 
 void server_thread_drained(struct server *s)
@@ -266,7 +279,11 @@ static int prepare(struct server *s)
 	s->fetcher = fetcher_new(&s->control.uv);
 	s->health = s->fetcher ? health_new(&s->control.uv, s->fetcher) : NULL;
 	s->keyring = s->fetcher ? keyring_new(&s->control.uv, s->fetcher, s->shared) : NULL;
-	return s->resolver && s->health && s->keyring ? EXIT_DONE : EXIT_INTERNAL;
+	s->tracing = s->health ? tracing_new(&s->control, s->fetcher, s->thread_count, (struct span){ s->instance, sizeof(s->instance) }) : NULL;
+	if (!s->resolver || !s->tracing || !s->keyring)
+		return EXIT_INTERNAL;
+	tracing_adopt(s->tracing, c);
+	return EXIT_DONE;
 }
 
 static void serve(void *self)
@@ -312,6 +329,7 @@ static void tear_down(struct server *s)
 	stores_free(s->stores);
 	health_free(s->health);
 	keyring_free(s->keyring);
+	tracing_free(s->tracing);
 	fetcher_free(s->fetcher);
 	resolver_free(s->resolver);
 	for (unsigned i = 0; i < s->thread_count; i++)
