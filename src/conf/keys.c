@@ -151,8 +151,9 @@ const struct conf_key conf_route_keys[] = {
 		.example = "[GET, POST]"),
 	CONF_ROW(struct conf_route, "headers", headers, CONF_T_MAP, .read = read_field,
 		.help = "only when all of these fields have these values", .example = "{x-beta: \"1\"}"),
-	CONF_ROW(struct conf_route, "upstream", to, CONF_T_TEXT, .help = "name of an upstream, or the URL of its only endpoint",
-		.example = "http://127.0.0.1:3000"),
+	CONF_ROW(struct conf_route, "upstream", to, CONF_T_TEXT_OR_MAP,
+		.help = "name of an upstream, or the URL of its only endpoint; or a split: shares by name, the stable one first, 100% together",
+		.example = "http://127.0.0.1:3000, or {v1: 95%, v2: 5%}"),
 	FLAT("rewrite", rewrite_keys, "change the path before it goes to the upstream"),
 	FLAT("request_headers", request_headers_keys, "change the fields that the upstream gets"),
 	FLAT("response_headers", response_headers_keys, "change the fields that the client gets"),
@@ -160,9 +161,7 @@ const struct conf_key conf_route_keys[] = {
 		.help = "larger bodies: 413; default: client.max_request_body",
 		.example = "64MiB"),
 	CONF_NOT_YET("hedge", "a second request when the first is slow"),
-	CONF_NOT_YET("cache", "keep answers for a while"),
 	CONF_NOT_YET("idempotency", "answer a repeated request from memory"),
-	CONF_NOT_YET("mirror", "copy requests to another upstream"),
 	CONF_NOT_YET("auth", "check JSON web tokens"),
 	CONF_END
 };

@@ -232,7 +232,7 @@ static bool proxy_in_front_retries(const struct exchange *ex)
 	return ex->client_trusted && span_to_u64(fields_value(&ex->request.fields, FIELD_X_OUTRIGGER_ATTEMPT), 1000, &n) && n >= 2;
 }
 
-static void count(const struct exchange *ex, enum retry_result result) { counter_add(&ex->route->stats->retries[result], 1); }
+static void count(const struct exchange *ex, enum retry_result result) { counter_add(&ex->route->retries[result], 1); }
 
 static bool pay(struct retry *r, const struct exchange *ex)
 {
