@@ -13,7 +13,7 @@ SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || 
 export SOURCE_DATE_EPOCH
 
 umask 022
-rm -rf "$root"
+rm -rf "$root" "$out"/outrigger_*.deb
 mkdir -p "$root/DEBIAN"
 make install PREFIX=/usr DESTDIR="$root" REVISION="${REVISION:-unknown}"
 

@@ -176,7 +176,8 @@ static void print_examples(void)
 
 void manual_print(void)
 {
-	printf(".\\\" printed by `outrigger reference man`\n.TH OUTRIGGER 8 2026-11-21 \"outrigger %s\" \"System administration\"\n", version_number());
+	printf(".\\\" printed by `outrigger reference man`\n"
+		".TH OUTRIGGER 8 2026-11-21 \"outrigger %s\" \"System administration\"\n", version_number());
 	heading("NAME");
 	printf("outrigger \\- an HTTP reverse proxy that keeps an app standing\n");
 	print_synopsis();
