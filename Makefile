@@ -15,15 +15,16 @@ endif
 .DEFAULT_GOAL := all
 
 # ── packages (Debian's names, | for or; elsewhere `make packages` looks for the libraries, names what is missing and stops) ──
-PACKAGES_BUILD := gcc make pkg-config libc6-dev libuv1-dev libyaml-dev libcurl4-openssl-dev libssl-dev libc-ares-dev libpcre2-dev libxxhash-dev libllhttp-dev|node-llhttp
-PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev clang libclang-rt-dev|libclang-rt-14-dev python3 python3-pytest python3-yaml curl chromium $(if $(shell command -v npm),,nodejs npm)
+PACKAGES_BUILD := gcc make pkg-config libc6-dev libuv1-dev libyaml-dev libcurl4-openssl-dev libssl-dev libc-ares-dev libpcre2-dev libhiredis-dev libxxhash-dev libllhttp-dev|node-llhttp
+PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev clang libclang-rt-dev|libclang-rt-14-dev python3 python3-pytest python3-yaml curl redis-server chromium $(if $(shell command -v npm),,nodejs npm)
 PACKAGES_DEB   := $(PACKAGES_BUILD) dpkg-dev gzip
-PACKAGES_SHIP  := $(PACKAGES_DEB) lintian mandoc man-db systemd strace debootstrap fish zsh python3 python3-pytest python3-yaml
+PACKAGES_SHIP  := $(PACKAGES_DEB) lintian mandoc man-db systemd strace procps fish zsh curl python3 python3-pytest python3-yaml
+PACKAGES_ROOTS := $(PACKAGES_SHIP) debootstrap iproute2 util-linux
 PACKAGES_BENCH := $(PACKAGES_BUILD) nginx-light haproxy strace python3
 
 # ── libraries ──
-CORE_LIBS := yaml-0.1 libpcre2-8
-EDGE_LIBS := libuv libcurl libcares openssl
+CORE_LIBS := yaml-0.1 libpcre2-8 libcrypto
+EDGE_LIBS := libuv libcurl libcares openssl hiredis
 PKG        = $(shell pkg-config $(1) $(2) 2>/dev/null)
 ifneq ($(shell pkg-config --exists libllhttp 2>/dev/null && echo yes),)
   LLHTTP_CFLAGS := $(call PKG,--cflags,libllhttp)
@@ -160,11 +161,14 @@ build/tools/promtool:
 	$Qif command -v promtool >/dev/null; then ln -sf "$$(command -v promtool)" $@; else \
 		cd $(@D) && apt-get download -q prometheus >/dev/null 2>&1 && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -xO ./usr/bin/promtool > promtool.new \
 		&& chmod 755 promtool.new && mv promtool.new promtool && rm prometheus_*.deb; fi
+packages-deb:                           ## ... what building the package needs
+	$Q$(INSTALL_MISSING) $(PACKAGES_DEB:%='%')
 packages-ship:                          ## ... what testing the deploy files needs
 	$Q$(INSTALL_MISSING) $(PACKAGES_SHIP:%='%')
 deploy: all deb build/tools/promtool    ## test the deploy files, as far as that is quick
 	$QOUTRIGGER_BIN=$B/outrigger $(PYTHON) -m pytest -q -p no:cacheprovider tests/deploy -m 'not slow' $(ARGS)
-deploy-check: packages-ship             ## ... all of it: image and package in fresh Debian roots (as root; minutes)
+deploy-check:                           ## ... all of it: image and package in fresh Debian roots (as root; minutes)
+	$Q$(INSTALL_MISSING) $(PACKAGES_ROOTS:%='%')
 	$Q$(MAKE) VARIANT=release all deb build/tools/promtool
 	$QOUTRIGGER_BIN=build/release/outrigger $(PYTHON) -m pytest -q -p no:cacheprovider tests/deploy $(ARGS)
 lint:                                   ## layers, sizes, banned calls
@@ -214,4 +218,4 @@ clean:                                  ## remove everything built
 	$Qrm -rf build
 help:                                   ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-.PHONY: reference deb deploy deploy-check packages-ship page-modules demo install uninstall e2e fuzz-replay lint packages packages-test packages-bench test all unit edge-unit bench clean help scenario torture
+.PHONY: reference deb deploy deploy-check packages-deb packages-ship page-modules demo install uninstall e2e fuzz-replay lint packages packages-test packages-bench test all unit edge-unit bench clean help scenario torture

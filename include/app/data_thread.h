@@ -2,6 +2,7 @@
 #ifndef APP_DATA_THREAD_H
 #define APP_DATA_THREAD_H
 
+#include "app/stores.h"
 #include "edge/back_h1.h"
 #include "edge/listen.h"
 
@@ -12,7 +13,9 @@ struct data_thread {
 	struct loop      loop;
 	struct doorstep  step;
 	struct stats_book *book;
+	struct worker_stores stores;
 	struct router   *next;                /* built, and not in force yet (reload)             */
+	struct worker_stores next_stores;     /* its                                              */
 	const struct router *shown;           /* control thread: whose counters are read          */
 	struct message   report;              /* to the control thread, of a reload               */
 	bool             built;

@@ -24,12 +24,14 @@ struct reload {
 	struct conf       *conf;
 	struct upstream  **upstreams;
 	struct trust      *trust;
+	struct stores     *stores;
 	unsigned           waiting;           /* data threads that have not answered */
 	bool               failed;
 	/* the one before, until all have adopted */
 	struct conf       *old_conf;
 	struct upstream  **old_upstreams; unsigned old_count;
 	struct trust      *old_trust;
+	struct stores     *old_stores;
 	/* for people */
 	bool               refused;           /* the last one was: what is on disk is not what runs */
 	struct text        error;             /* why */

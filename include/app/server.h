@@ -25,7 +25,8 @@ const char *life_name(enum life);
 
 enum { EXIT_DONE = 0, EXIT_USAGE = 64, EXIT_LISTEN = 69, EXIT_INTERNAL = 70, EXIT_CONFIG = 78 };
 
-struct resolver; struct fetcher; struct health; struct admin; struct access_log; struct metrics; struct rows; struct reload; struct conf_watch;
+struct resolver; struct fetcher; struct health; struct admin; struct access_log; struct metrics; struct rows; struct reload;
+struct conf_watch; struct stores;
 struct conf_reader;
 
 struct server {
@@ -38,6 +39,7 @@ struct server {
 	struct data_thread *threads; unsigned thread_count;
 	int                *fds;              /* [listener * thread_count + thread] */
 	struct resolver    *resolver;
+	struct stores      *stores;
 	struct fetcher     *fetcher;
 	struct health      *health;
 	struct admin       *admin;

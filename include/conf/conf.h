@@ -61,6 +61,15 @@ struct conf_route {
 	unsigned index, line;
 };
 
+struct conf_redis {
+	struct span name;
+	struct span url;                                               /* as written */
+	struct span user, database;                                    /* parts of it; empty: none; "0" */
+	struct conf_upstream *target;                                  /* where it is: one endpoint; not among conf.upstreams */
+	struct span password_file;
+	uint64_t timeout_us;
+};
+
 struct conf_origins;                       /* private: where each value came from */
 
 enum conf_access_to { CONF_LOG_OFF, CONF_LOG_STDOUT, CONF_LOG_STDERR, CONF_LOG_FILE };
@@ -78,6 +87,7 @@ struct conf {
 	struct conf_admin admin;
 	struct conf_upstream *upstreams; unsigned upstream_count;
 	struct conf_route *routes; unsigned route_count;               /* in the order written               */
+	struct conf_redis *redis; unsigned redis_count;
 	struct conf_log log;
 	struct conf_access_log access_log;
 	struct conf_errors errors;

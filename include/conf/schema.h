@@ -32,8 +32,9 @@ enum conf_type {
 	CONF_T_BLOCK,     /* a nested mapping: `keys`             the nested struct, in place                  */
 	CONF_T_LIST,      /* a list (or just one) of mappings     struct conf_list of item_size structs; a plain
 	                     string stands for {<first key>: string}                                           */
+	CONF_T_NAMED,     /* {name: {mapping}}                    struct conf_list of item_size structs that begin with struct span name */
 	CONF_T_CUSTOM,    /* `read` turns the text of a scalar (or of each list element) into the value        */
-	/* Presets are written as in the file. Those of TEXTS and CUSTOM may be lists: "[GET, HEAD]"; MAP, BLOCK and LIST have none. */
+	/* Presets are written as in the file. Those of TEXTS and CUSTOM may be lists: "[GET, HEAD]"; MAP, BLOCK, LIST and NAMED have none. */
 };
 
 struct conf_rate  { uint64_t count, per_us; };
@@ -59,6 +60,8 @@ void conf_complain(struct conf_reading *, struct span part, const char *message,
 void conf_complain_key(struct conf_reading *, const char *key, const char *message, ...) __attribute__((format(printf, 3, 4)));
 /* What would be right, for the complaint just made: "write 10s (seconds) or 10ms (milliseconds)". */
 void conf_hint(struct conf_reading *, const char *hint, ...) __attribute__((format(printf, 2, 3)));
+/* In a check: is there such a store under `redis`? If not, complains at that piece of text. */
+bool conf_store_exists(struct conf_reading *, struct span name);
 struct arena *conf_arena(struct conf_reading *);      /* lives as long as the configuration */
 
 struct conf_key {
@@ -68,8 +71,8 @@ struct conf_key {
 	const char *preset;                    /* the default, as a user would write it; NULL: empty, 0, false, absent */
 	const char *min, *max;                 /* as a user would write them; NULL: unbounded                          */
 	const char *const *words;              /* CONF_T_WORD: NULL-terminated, in index order                         */
-	const struct conf_key *keys;           /* CONF_T_BLOCK, CONF_T_LIST                                            */
-	size_t item_size;                      /* CONF_T_LIST, and of the struct of a CONF_T_BLOCK                     */
+	const struct conf_key *keys;           /* CONF_T_BLOCK, CONF_T_LIST, CONF_T_NAMED                              */
+	size_t item_size;                      /* CONF_T_LIST, CONF_T_NAMED, and of the struct of a CONF_T_BLOCK       */
 	/* CONF_T_CUSTOM: called once a scalar (a list calls it once per element, index counting up; an empty list once with
 	 * text.at NULL). Index 0 begins a new value: it replaces what a less specific level left in the field, and must not
 	 * write through its pointers. Complains and returns false when the text is wrong. `field` points at the member.

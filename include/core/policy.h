@@ -30,6 +30,7 @@ struct policy;
 struct upstream;
 struct conf_route;
 struct shared;
+struct store;
 
 #define ANSWERS(X) X(LATER) X(PASS) X(TURN) X(AGAIN)
 enum answer {
@@ -58,6 +59,7 @@ struct policy_env {
 	const struct conf_route *route;
 	struct upstream         *upstream;    /* NULL: the route has none */
 	struct shared           *shared;      /* process-wide cores: see shared.h */
+	const struct store      *stores; unsigned store_count;        /* of this worker: see store.h; good as long as the policy */
 };
 
 struct policy_type {

@@ -40,6 +40,7 @@ struct router {
 	struct arena    arena;
 	struct upstream **upstreams;          /* [conf->upstream_count], counted */
 	struct upstream_stats **upstream_stats;       /* [conf->upstream_count], of this worker */
+	struct store   *stores; unsigned store_count;
 	struct stats_book *own_book;          /* of a router that was given none */
 	struct route   *routes;               /* [conf->route_count] */
 	struct route    none;
@@ -57,6 +58,7 @@ struct router_parts {
 	const struct policy_type *const *types; unsigned type_count;       /* outermost first: registry.h */
 	struct span             instance;     /* INSTANCE_ID characters that outlive the router; empty: not told */
 	bool                    origin;
+	const struct store     *stores; unsigned store_count;              /* of this worker; they are held */
 	struct stats_book      *book;         /* the worker's; NULL: the router makes one of its own          */
 	struct upstream_server (*server_of)(void *self, struct upstream *); void *self;
 };

@@ -19,15 +19,23 @@ static struct upstream_server server_of(void *self, struct upstream *u)
 	return backend_server(self);
 }
 
-static struct router *make_router(struct data_thread *t, struct conf *conf, struct upstream **upstreams)
+static struct router *make_router(struct data_thread *t, struct conf *conf, struct upstream **upstreams, const struct worker_stores *stores)
 {
 	struct server *s = t->server;
 	struct router_parts parts = {
 		.conf = conf, .worker = &t->loop.worker, .upstreams = upstreams, .shared = s->shared,
 		.server_of = server_of, .self = t->backend, .instance = { s->instance, sizeof(s->instance) }, .book = t->book,
+		.stores = stores->at, .store_count = stores->count,
 	};
 	parts.types = policy_types(&parts.type_count);
 	return router_new(&parts);
+}
+
+static bool make_stores(struct data_thread *t, const struct stores *stores, struct worker_stores *out)
+{
+	struct server *s = t->server;
+	const struct redis_parts where = { .loop = &t->loop, .shared = s->shared, .instance = { s->instance, sizeof(s->instance) } };
+	return worker_stores_make(out, &t->stores, stores, &where);
 }
 
 static bool open_listeners(struct data_thread *t)
@@ -60,7 +68,8 @@ bool data_thread_init(struct data_thread *t, struct server *s, unsigned index)
 	};
 	list_init(&t->step.fronts);
 	t->book = stats_book_new();
-	if (!t->backend || !t->book || !(t->step.router = make_router(t, s->conf, s->upstreams)))
+	if (!t->backend || !t->book || !make_stores(t, s->stores, &t->stores)
+			|| !(t->step.router = make_router(t, s->conf, s->upstreams, &t->stores)))
 		return false;
 	t->shown = t->step.router;
 	observe_worker(s, &t->loop.worker);
@@ -101,7 +110,7 @@ void data_thread_keep_alive_on(struct data_thread *t) { t->loop.worker.draining 
 void data_thread_build(struct data_thread *t)
 {
 	const struct reload *r = t->server->reload;
-	t->next = make_router(t, r->conf, r->upstreams);
+	t->next = make_stores(t, r->stores, &t->next_stores) ? make_router(t, r->conf, r->upstreams, &t->next_stores) : NULL;
 	t->built = t->next != NULL;
 	t->report.run = reload_built;
 	loop_post(&t->server->control, &t->report);
@@ -115,6 +124,10 @@ void data_thread_adopt(struct data_thread *t)
 	router_unref(t->step.router);
 	t->step.router = t->next;
 	t->next = NULL;
+	worker_stores_give(&t->stores);
+	t->stores = t->next_stores;
+	t->next_stores.count = 0;
+	worker_stores_adopt(&t->stores, t->server->stores);
 	t->step.limits = c;
 	t->step.trust = r->trust;
 	t->step.h1 = h1_limits_of(c);
@@ -126,6 +139,7 @@ void data_thread_discard(struct data_thread *t)
 {
 	router_unref(t->next);
 	t->next = NULL;
+	worker_stores_give(&t->next_stores);
 	t->report.run = reload_adopted;
 	loop_post(&t->server->control, &t->report);
 }
@@ -146,6 +160,7 @@ static void stop_as_told(struct message *m)
 		listener_stop(&t->listeners[i]);
 	worker_disarm(&t->loop.worker, &t->drain_poll);
 	front_h1_close_all(&t->step);
+	exchanges_leave(&t->loop.worker);
 	loop_stop(&t->loop);
 }
 
@@ -190,6 +205,9 @@ void data_thread_fini(struct data_thread *t)
 	loop_bury(&t->loop);
 	router_unref(t->step.router);
 	router_unref(t->next);
+	worker_stores_give(&t->stores);
+	worker_stores_give(&t->next_stores);
+	loop_bury(&t->loop);
 	stats_book_free(t->book);
 	loop_fini(&t->loop);
 	free(t->listeners);

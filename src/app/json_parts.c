@@ -189,3 +189,15 @@ void json_upstreams(const struct server *s, struct json *j, const char *key)
 	}
 	json_close(j, ']');
 }
+
+void json_stores(const struct server *s, struct json *j, const char *key)
+{
+	json_open(j, key, '[');
+	for (unsigned i = 0; i < s->conf->redis_count; i++) {
+		json_open(j, NULL, '{');
+		json_span(j, "name", s->conf->redis[i].name);
+		put_policies(s, "store", s->conf->redis[i].name, j);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}

@@ -72,6 +72,7 @@ void pages_put_status(const struct server *s, struct json *j)
 	put_workers(s, j);
 	json_routes(s, j, "routes");
 	json_upstreams(s, j, "upstreams");
+	json_stores(s, j, "stores");
 }
 
 void page_status_json(struct admin *a, const struct exchange *ex, struct page *out)

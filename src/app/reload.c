@@ -5,6 +5,7 @@
 
 #include "app/admin.h"
 #include "app/health.h"
+#include "app/stores.h"
 #include "base/log.h"
 #include "edge/resolve.h"
 
@@ -29,9 +30,11 @@ static void drop_next(struct reload *r)
 			upstream_unref(r->upstreams[i]);
 	free(r->upstreams);
 	trust_free(r->trust);
+	stores_free(r->stores);
 	conf_unref(r->conf);
 	r->upstreams = NULL;
 	r->trust = NULL;
+	r->stores = NULL;
 	r->conf = NULL;
 }
 
@@ -41,10 +44,12 @@ static void drop_old(struct reload *r)
 		upstream_unref(r->old_upstreams[i]);
 	free(r->old_upstreams);
 	trust_free(r->old_trust);
+	stores_free(r->old_stores);
 	conf_unref(r->old_conf);
 	r->old_upstreams = NULL;
 	r->old_count = 0;
 	r->old_trust = NULL;
+	r->old_stores = NULL;
 	r->old_conf = NULL;
 }
 
@@ -263,6 +268,13 @@ int reload_begin(struct reload *r, struct text *out)
 		text_f(&r->error, "'%s' is read at start only: restart to change it\n", fixed);
 		return refuse(r, out);
 	}
+	char why[256];
+	r->stores = stores_new(r->conf, s->resolver, why);
+	if (!r->stores) {
+		r->error.len = 0;
+		text_f(&r->error, "redis: %s\n", why);
+		return refuse(r, out);
+	}
 	r->trust = trust_new(&r->conf->trusted_proxies);
 	if (!r->trust || !take_upstreams(r)) {
 		leave_upstreams(s, r->upstreams, r->conf->upstream_count, s->upstreams, s->conf->upstream_count);
@@ -289,9 +301,11 @@ static void put_in_force(struct reload *r)
 	r->old_upstreams = s->upstreams;
 	r->old_count = s->conf->upstream_count;
 	r->old_trust = s->trust;
+	r->old_stores = s->stores;
 	s->conf = r->conf;
 	s->upstreams = r->upstreams;
 	s->trust = r->trust;
+	s->stores = r->stores;
 	for (unsigned i = 0; i < s->thread_count; i++)
 		s->threads[i].shown = s->threads[i].next;
 	gate_set(s->gate, s->conf->client.max_connections, s->conf->client.max_connections_per_ip);
@@ -336,6 +350,7 @@ void reload_adopted(struct message *m)
 	r->conf = NULL;                           /* the server's now */
 	r->upstreams = NULL;
 	r->trust = NULL;
+	r->stores = NULL;
 	r->refused = false;
 	r->error.len = 0;
 	r->succeeded++;

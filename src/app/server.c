@@ -14,6 +14,7 @@
 #include "app/conf_watch.h"
 #include "app/health.h"
 #include "app/reload.h"
+#include "app/stores.h"
 #include "app/version.h"
 #include "base/log.h"
 #include "base/must.h"
@@ -285,12 +286,17 @@ static int prepare(struct server *s)
 		fprintf(stderr, "outrigger: access_log: %s\n", why);
 		return EXIT_LISTEN;
 	}
-	for (unsigned i = 0; i < s->thread_count; i++)
+	char because[256];
+	s->resolver = resolver_new(&s->control.uv);
+	if (s->resolver && !(s->stores = stores_new(c, s->resolver, because))) {
+		fprintf(stderr, "outrigger: redis: %s\n", because);
+		return EXIT_CONFIG;
+	}
+	for (unsigned i = 0; s->resolver && i < s->thread_count; i++)
 		if (!data_thread_init(&s->threads[i], s, i))
 			return EXIT_INTERNAL;
 	if (!span_eq(c->admin.listen, SPAN("off")) && !(s->admin = admin_new(s, why)))
 		return complain(c->admin.listen, why);
-	s->resolver = resolver_new(&s->control.uv);
 	s->fetcher = fetcher_new(&s->control.uv);
 	s->health = s->fetcher ? health_new(&s->control.uv, s->fetcher) : NULL;
 	return s->resolver && s->health ? EXIT_DONE : EXIT_INTERNAL;
@@ -332,13 +338,14 @@ static void tear_down(struct server *s)
 	admin_free(s->admin);
 	conf_watch_free(s->conf_watch);
 	notify_fini(&s->notify);
+	reload_free(s->reload);
+	stores_free(s->stores);
 	health_free(s->health);
 	fetcher_free(s->fetcher);
 	resolver_free(s->resolver);
 	for (unsigned i = 0; i < s->thread_count; i++)
 		data_thread_fini(&s->threads[i]);
 	access_log_free(s->access_log);
-	reload_free(s->reload);
 	rows_free(s->rows);
 	for (unsigned i = 0; s->upstreams && i < s->conf->upstream_count; i++)
 		upstream_unref(s->upstreams[i]);

@@ -188,4 +188,10 @@ void page_status_text(struct admin *a, const struct exchange *ex, struct page *p
 		text_add(out, SPAN("\nUPSTREAMS                      state        busy  conns    served   errors\n"));
 	for (unsigned i = 0; i < s->conf->upstream_count; i++)
 		put_upstream(s, i, out);
+	if (s->conf->redis_count)
+		text_add(out, SPAN("\nSTORES\n"));
+	for (unsigned i = 0; i < s->conf->redis_count; i++) {
+		text_f(out, SPAN_FMT "\n", SPAN_ARG(s->conf->redis[i].name));
+		put_summaries(s, "store", s->conf->redis[i].name, out);
+	}
 }

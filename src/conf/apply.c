@@ -12,6 +12,7 @@
 #include "value.h"
 
 enum { ITEMS_MAX = 1024 };                      /* elements of one list, pairs of one mapping */
+enum { NAME_LONGEST = 64 };
 
 static void *row_field(const struct conf_key *row, void *base) { return (char *)base + row->offset; }
 
@@ -101,6 +102,44 @@ static void apply_list(struct conf_reading *r, const struct conf_key *row, struc
 	for (unsigned i = 0; list.at && i < list.count; i++, item = item->next)
 		apply_item(r, row, item, (char *)list.at + i * row->item_size, i);
 	/* Member by member: the field may be a typed pointer and a count, with something else right behind them. */
+	memcpy(row_field(row, base), &list.at, sizeof(list.at));
+	memcpy((char *)row_field(row, base) + offsetof(struct conf_list, count), &list.count, sizeof(list.count));
+}
+
+static void apply_named_item(struct conf_reading *r, const struct conf_key *row, const struct node *key, void *to)
+{
+	const struct place here = { .up = r->place, .name = key->text, .index = -1 };
+	struct conf_reading inner = *r;
+	inner.place = &here;
+	inner.node = key;
+	schema_preset(&inner, row->keys, to);
+	memcpy(to, &key->text, sizeof(key->text));
+	if (key->text.len > NAME_LONGEST || !check_name(key->text, "-_.")) {
+		conf_complain(&inner, SPAN_NONE, "'" SPAN_FMT "' cannot be a name", SPAN_ARG(key->text));
+		conf_hint(&inner, "at most %d letters, digits and - _ .", NAME_LONGEST);
+	} else if (key->value->kind != NODE_MAP) {
+		conf_complain(&inner, SPAN_NONE, "'" SPAN_FMT "' must be a mapping", SPAN_ARG(key->text));
+		conf_hint(&inner, "write " SPAN_FMT ": {%s: %s}", SPAN_ARG(key->text), row->keys[0].name,
+			row->keys[0].example ? row->keys[0].example : "...");
+	} else {
+		schema_apply(&inner, row->keys, key->value, to);
+		schema_require(&inner, row->keys, key->value, to);
+	}
+	r->failed |= inner.failed;
+}
+
+static void apply_named(struct conf_reading *r, const struct conf_key *row, struct node *value, void *base)
+{
+	if (value->kind != NODE_MAP && !node_is_null(value)) {
+		conf_complain(r, SPAN_NONE, "'%s' must be a mapping of names", row->name);
+		conf_hint(r, "write %s: {name: {%s: ...}}", row->name, row->keys[0].name);
+		return;
+	}
+	struct conf_list list = { .count = node_is_null(value) ? 0 : items_allowed(r, row, value) };
+	list.at = items_new(r, &list.count, row->item_size);
+	const struct node *key = value->first;
+	for (unsigned i = 0; list.at && i < list.count; i++, key = key->next)
+		apply_named_item(r, row, key, (char *)list.at + i * row->item_size);
 	memcpy(row_field(row, base), &list.at, sizeof(list.at));
 	memcpy((char *)row_field(row, base) + offsetof(struct conf_list, count), &list.count, sizeof(list.count));
 }
@@ -219,6 +258,9 @@ static struct span apply_value(struct conf_reading *r, const struct conf_key *ro
 		return SPAN_NONE;
 	case CONF_T_LIST:
 		apply_list(r, row, value, base);
+		return SPAN_NONE;
+	case CONF_T_NAMED:
+		apply_named(r, row, value, base);
 		return SPAN_NONE;
 	case CONF_T_TEXTS:
 		apply_texts(r, row, value, base);

@@ -104,6 +104,15 @@ static void write_row(struct example *e, const struct conf_key *row)
 		write_list(e, row);
 		return;
 	}
+	if (row->type == CONF_T_NAMED) {
+		bool outside = comment_begin(e, true);
+		line(e, row->name, SPAN(""), row->help);
+		e->indent++;
+		write_inside(e, row->example, row->keys, "a name of your own", true);
+		e->indent--;
+		e->commented = outside;
+		return;
+	}
 	bool before = comment_begin(e, !row->preset && !(row->flags & CONF_REQUIRED));
 	if (row->preset)
 		reference_preset(row, &value);

@@ -152,6 +152,17 @@ static void write_forms(struct schema *s, const struct conf_key *row)
 	case CONF_T_LIST:
 		write_list(s, row);
 		break;
+	case CONF_T_NAMED:
+		json_open(&s->json, NULL, '{');
+		json_text(&s->json, "type", "object");
+		json_open(&s->json, "additionalProperties", '{');
+		json_open(&s->json, "anyOf", '[');
+		write_object(s, row->keys);
+		json_close(&s->json, ']');
+		json_close(&s->json, '}');
+		json_close(&s->json, '}');
+		write_null(s);
+		break;
 	default:
 		write_reference(s, type_definition(row->type));
 	}

@@ -160,7 +160,6 @@ const struct conf_key conf_route_keys[] = {
 		.help = "larger bodies: 413; default: client.max_request_body",
 		.example = "64MiB"),
 	CONF_NOT_YET("hedge", "a second request when the first is slow"),
-	CONF_NOT_YET("cache", "keep answers for a while"),
 	CONF_NOT_YET("idempotency", "answer a repeated request from memory"),
 	CONF_NOT_YET("mirror", "copy requests to another upstream"),
 	CONF_NOT_YET("auth", "check JSON web tokens"),
@@ -196,6 +195,16 @@ static const struct conf_key shutdown_keys[] = {
 	CONF_END
 };
 
+static const struct conf_key redis_keys[] = {
+	CONF_ROW(struct conf_redis, "url", url, CONF_T_CUSTOM, .read = read_redis_url, .flags = CONF_REQUIRED,
+		.help = "redis://host:port/database, with user@ before the host when Redis wants one, or unix:/path",
+		.example = "redis://127.0.0.1:6379/0"),
+	CONF_TEXT(struct conf_redis, "password_file", password_file, "", "file with the password; empty: none"),
+	CONF_DURATION(struct conf_redis, "timeout", timeout_us, "20ms", "1ms", "10s",
+		"an answer that takes longer does not count: the policy's on_store_error holds"),
+	CONF_END
+};
+
 #define LEVEL(n, text, ...) { .name = (n), .type = CONF_T_BLOCK, .present_offset = CONF_NO_PRESENCE, .help = (text), __VA_ARGS__ }
 
 const struct conf_key conf_top_keys[] = {
@@ -215,7 +224,8 @@ const struct conf_key conf_top_keys[] = {
 	CONF_BLOCK(struct conf, "shutdown", shutdown, shutdown_keys, "how outrigger stops"),
 	CONF_ROW(struct conf, "workers", workers, CONF_T_CUSTOM, .read = read_workers, .preset = "1", .flags = CONF_ONCE,
 		.help = "threads that serve; auto: as many as processors allowed by affinity and cgroup"),
-	CONF_NOT_YET("redis", "stores shared by several instances"),
+	{ .name = "redis", .type = CONF_T_NAMED, .offset = offsetof(struct conf, redis), .keys = redis_keys, .item_size = sizeof(struct conf_redis),
+		.present_offset = CONF_NO_PRESENCE, .help = "stores that several instances share, by name", .example = "main" },
 	CONF_NOT_YET("flags", "feature flags"),
 	CONF_NOT_YET("metrics", "what is counted"),
 	CONF_NOT_YET("tracing", "spans by OTLP"),
@@ -223,6 +233,8 @@ const struct conf_key conf_top_keys[] = {
 	CONF_END
 };
 
+_Static_assert(offsetof(struct conf, redis_count) - offsetof(struct conf, redis) == offsetof(struct conf_list, count)
+	&& offsetof(struct conf_redis, name) == 0, "a conf_list of named structs");
 _Static_assert(offsetof(struct conf, listener_count) - offsetof(struct conf, listeners) == offsetof(struct conf_list, count),
 	"a conf_list");
 _Static_assert(offsetof(struct conf_upstream, endpoint_count) - offsetof(struct conf_upstream,

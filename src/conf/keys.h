@@ -11,6 +11,7 @@ READER(read_network);
 READER(read_absolute_path);
 READER(read_target);
 READER(read_url);
+READER(read_redis_url);
 READER(read_expect_status);
 READER(read_dns);
 READER(read_srv);

@@ -59,7 +59,7 @@ static bool row_is_absent(const struct printer *p, const struct conf_key *row, c
 	const struct bases inner = bases_inside(bases, row);
 	if (row->flags & CONF_LATER)
 		return true;
-	if (row->type == CONF_T_LIST)
+	if (row->type == CONF_T_LIST || row->type == CONF_T_NAMED)
 		return list_at(inner.at[0]).count == 0;
 	if (row->type != CONF_T_BLOCK)
 		return !row->preset && !find_origin(p, bases, row);
@@ -84,6 +84,20 @@ static void print_list(struct printer *p, const struct conf_key *row, struct con
 	emit_list_close(&p->emit);
 }
 
+static void print_named(struct printer *p, const struct conf_key *row, struct conf_list list)
+{
+	emit_map_open(&p->emit, row->name);
+	for (unsigned i = 0; i < list.count; i++) {
+		const struct bases item = { { (const char *)list.at + i * row->item_size } };
+		struct span name;
+		memcpy(&name, item.at[0], sizeof(name));
+		emit_map_named(&p->emit, name);
+		print_keys(p, row->keys, &item);
+		emit_map_close(&p->emit);
+	}
+	emit_map_close(&p->emit);
+}
+
 static void print_key(struct printer *p, const struct conf_key *row, const struct bases *bases)
 {
 	const struct bases inner = bases_inside(bases, row);
@@ -96,6 +110,8 @@ static void print_key(struct printer *p, const struct conf_key *row, const struc
 		emit_map_close(&p->emit);
 	} else if (row->type == CONF_T_LIST) {
 		print_list(p, row, list_at(inner.at[0]));
+	} else if (row->type == CONF_T_NAMED) {
+		print_named(p, row, list_at(inner.at[0]));
 	} else {
 		const struct origin *o = find_origin(p, bases, row);
 		struct span written = o ? o->text : span_of(row->preset);

@@ -69,6 +69,97 @@ bool read_url(struct conf_reading *r, void *field, struct span text, unsigned in
 	return true;
 }
 
+/* Redis is where an upstream would be: its address is looked up and kept like that of one. */
+static struct conf_upstream *redis_target(struct conf_reading *r, struct span place)
+{
+	static const struct span scheme = { "http://", 7 };
+	bool path = span_starts(place, SPAN("unix:"));
+	size_t skip = path ? 0 : scheme.len;
+	struct conf_upstream *u = arena_take_zeroed(conf_arena(r), sizeof(*u));
+	struct conf_endpoint *endpoint = arena_take_zeroed(conf_arena(r), sizeof(*endpoint));
+	char *url = arena_text(conf_arena(r), skip + place.len + 5);
+	if (!u || !endpoint || !url) {
+		complain_memory(r->load);
+		return NULL;
+	}
+	if (skip)
+		memcpy(url, scheme.at, skip);
+	memcpy(url + skip, place.at, place.len);
+	size_t len = skip + place.len;
+	const char *last = memrchr(place.at, ']', place.len);
+	if (!path && !span_has(last ? span_between(last, span_end(place)) : place, ':')) {
+		memcpy(url + len, ":6379", 5);
+		len += 5;
+	}
+	*endpoint = (struct conf_endpoint){ { url, len }, 1 };
+	*u = (struct conf_upstream){ .name = SPAN("redis"), .endpoints = endpoint, .endpoint_count = 1, .anonymous = true };
+	return u;
+}
+
+bool read_redis_url(struct conf_reading *r, void *field, struct span text, unsigned index)
+{
+	struct conf_redis *redis = container_of(field, struct conf_redis, url);
+	struct fault_words w = { .part = text };
+	struct span place = text;
+	uint64_t number;
+	redis->url = text;
+	redis->user = SPAN_NONE;
+	redis->database = SPAN("0");
+	if (!span_starts(text, SPAN("unix:"))) {
+		if (index || !span_starts(text, SPAN("redis://"))) {
+			bool tls = span_starts(text, SPAN("rediss://"));
+			conf_complain(r, text, "'" SPAN_FMT "' is %s", SPAN_ARG(text),
+				tls ? "TLS to Redis: not in this version" : "not the URL of a Redis");
+			conf_hint(r, "write redis://127.0.0.1:6379/0 or unix:/run/redis.sock");
+			return false;
+		}
+		place = span_from(text, 8);
+		const char *at = place.len ? memchr(place.at, '@', place.len) : NULL;
+		if (at) {
+			redis->user = span_between(place.at, at);
+			place = span_between(at + 1, span_end(place));
+		}
+		if (span_has(redis->user, ':')) {
+			conf_complain(r, redis->user, "a password does not belong in the configuration");
+			conf_hint(r, "write it to a file and name that in password_file");
+			return false;
+		}
+		const char *slash = place.len ? memchr(place.at, '/', place.len) : NULL;
+		if (slash) {
+			redis->database = slash + 1 == span_end(place) ? SPAN("0") : span_between(slash + 1, span_end(place));
+			place = span_between(place.at, slash);
+		}
+		if (!span_to_u64(redis->database, 1000000, &number)) {
+			conf_complain(r, redis->database, "'" SPAN_FMT "' is not the number of a database", SPAN_ARG(redis->database));
+			conf_hint(r, "write redis://127.0.0.1:6379/0");
+			return false;
+		}
+	}
+	redis->target = redis_target(r, place);
+	if (!redis->target)
+		return false;
+	w.part = text;
+	return complain_words(r, check_url(redis->target->endpoints->url, &w), &w);
+}
+
+bool conf_store_exists(struct conf_reading *r, struct span name)
+{
+	const struct conf *conf = r->load->conf;
+	struct nearest nearest;
+	nearest_init(&nearest, name);
+	for (unsigned i = 0; i < conf->redis_count; i++) {
+		if (span_eq(conf->redis[i].name, name))
+			return true;
+		nearest_offer(&nearest, "", conf->redis[i].name);
+	}
+	conf_complain(r, name, "there is no store '" SPAN_FMT "'", SPAN_ARG(name));
+	if (nearest_found(&nearest))
+		conf_hint(r, "did you mean '%s'?", nearest.best);
+	else
+		conf_hint(r, "add redis: {" SPAN_FMT ": {url: redis://127.0.0.1:6379}}", SPAN_ARG(name));
+	return false;
+}
+
 bool read_expect_status(struct conf_reading *r, void *field, struct span text, unsigned index)
 {
 	struct conf_health *health = container_of(field, struct conf_health, status_min);

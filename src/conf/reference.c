@@ -9,7 +9,7 @@ void reference_form(const struct conf_key *row, struct text *out)
 		[CONF_T_BOOL] = "true or false", [CONF_T_COUNT] = "count", [CONF_T_DURATION] = "duration", [CONF_T_SIZE] = "size",
 		[CONF_T_RATE] = "rate", [CONF_T_BYTE_RATE] = "bytes per second", [CONF_T_SHARE] = "share", [CONF_T_TEXT] = "text",
 		[CONF_T_TEXTS] = "text or list of texts", [CONF_T_MAP] = "mapping of texts", [CONF_T_BLOCK] = "mapping",
-		[CONF_T_LIST] = "one or a list", [CONF_T_CUSTOM] = "text",
+		[CONF_T_LIST] = "one or a list", [CONF_T_NAMED] = "mapping of names", [CONF_T_CUSTOM] = "text",
 	};
 	if (row->type == CONF_T_WORD) {
 		for (const char *const *w = row->words; *w; w++)
@@ -145,9 +145,13 @@ static const char page_intro[] =
 static void page_section(struct text *out, const struct conf_key *row)
 {
 	text_f(out, "## %s\n\n%s.\n\n", row->name, row->help);
-	if (row->type == CONF_T_BLOCK || row->type == CONF_T_LIST) {
+	if (row->keys) {
+		char memory[128];
+		struct text path;
+		text_over(&path, memory, sizeof(memory));
+		text_f(&path, "%s%s", row->name, row->type == CONF_T_NAMED ? ".NAME" : "");
 		table_head(out, false);
-		table_rows(out, span_of(row->name), row->keys, 0);
+		table_rows(out, text_span(&path), row->keys, 0);
 	} else {
 		table_head(out, false);
 		table_row(out, span_of(row->name), row, 0);

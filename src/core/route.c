@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/must.h"
+#include "core/store.h"
 #include "route_index.h"
 
 enum { ROUTER_ARENA_MAX = 256 * 1024 * 1024, SLOT_ALIGN = 16 };
@@ -26,7 +27,7 @@ static bool is_wanted(const struct policy_type *type, const struct conf_route *r
 
 static bool open_chain(struct route *r, const struct router_parts *parts)
 {
-	struct policy_env env = { parts->worker, r->conf, r->upstream, parts->shared };
+	struct policy_env env = { parts->worker, r->conf, r->upstream, parts->shared, r->router->stores, r->router->store_count };
 
 	r->chain = arena_take_zeroed(&r->router->arena, parts->type_count * sizeof(*r->chain) + 1);
 	r->slot_at = arena_take_zeroed(&r->router->arena, parts->type_count * sizeof(*r->slot_at) + 1);
@@ -94,6 +95,8 @@ static void router_free(struct router *router)
 	for (unsigned i = 0; router->routes && i < router->conf->route_count; i++)
 		stats_give(router->routes[i].stats);
 	stats_give(router->none.stats);
+	for (unsigned i = 0; i < router->store_count; i++)
+		router->stores[i].ops->give(router->stores[i].self);
 	for (unsigned i = 0; router->upstream_stats && i < router->conf->upstream_count; i++)
 		stats_give(router->upstream_stats[i]);
 	stats_book_free(router->own_book);
@@ -104,6 +107,17 @@ static void router_free(struct router *router)
 	conf_unref(router->conf);
 	arena_fini(&router->arena);
 	free(router);
+}
+
+static bool hold_stores(struct router *router, const struct router_parts *parts)
+{
+	router->stores = arena_take_zeroed(&router->arena, (parts->store_count + 1) * sizeof(*router->stores));
+	for (unsigned i = 0; router->stores && i < parts->store_count; i++) {
+		router->stores[i] = parts->stores[i];
+		router->stores[i].ops->hold(router->stores[i].self);
+		router->store_count++;
+	}
+	return router->stores != NULL;
 }
 
 struct router *router_new(const struct router_parts *given)
@@ -123,6 +137,7 @@ struct router *router_new(const struct router_parts *given)
 
 	bool ok = (router->upstreams = arena_take_zeroed(&router->arena, (conf->upstream_count + 1) * sizeof(struct upstream *)))
 		&& (router->upstream_stats = arena_take_zeroed(&router->arena, (conf->upstream_count + 1) * sizeof(*router->upstream_stats)))
+		&& hold_stores(router, &parts)
 		&& (parts.book || (parts.book = router->own_book = stats_book_new()))
 		&& (router->none.stats = stats_take_route(parts.book, router->none.name))
 		&& (router->routes = arena_take_zeroed(&router->arena, (conf->route_count + 1) * sizeof(struct route)));

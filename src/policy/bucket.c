@@ -78,6 +78,14 @@ void bucket_charge(struct bucket *b, const struct bucket_conf *c, uint64_t now_u
 		charge_window(b, c, now_us);
 }
 
+void bucket_refund(struct bucket *b, const struct bucket_conf *c)
+{
+	if (c->algorithm == BUCKET_GCRA)
+		b->a -= b->a < interval_ns(c) ? b->a : interval_ns(c);
+	else if (b->b & UINT32_MAX)
+		b->b--;
+}
+
 bool bucket_is_idle(const struct bucket *b, const struct bucket_conf *c, uint64_t now_us)
 {
 	if (c->algorithm == BUCKET_GCRA)

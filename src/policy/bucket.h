@@ -24,6 +24,8 @@ struct bucket_answer {
 struct bucket_answer bucket_look(const struct bucket *, const struct bucket_conf *, uint64_t now_us);
 /* One passes; it was looked at with the same time. */
 void bucket_charge(struct bucket *, const struct bucket_conf *, uint64_t now_us);
+/* One that was charged did not pass after all. */
+void bucket_refund(struct bucket *, const struct bucket_conf *);
 /* Full: forgetting it gives nobody anything. */
 bool bucket_is_idle(const struct bucket *, const struct bucket_conf *, uint64_t now_us);
 

@@ -1,6 +1,8 @@
 /* rate_key.c - see rate_key.h. An IPv6 client is known by its /64: whoever has one address there has them all. */
 #include "rate_key.h"
 
+#include "base/digest.h"
+
 #include <arpa/inet.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -58,6 +60,21 @@ static struct span client(const struct exchange *ex, unsigned char prefix[16])
 	return inet_pton(AF_INET6, text, prefix) == 1 ? (struct span){ (const char *)prefix, 8 } : a;
 }
 
+/* Empty: this request has none. `prefix` has room for the 8 bytes of a /64. */
+static struct span part_of(const struct rate_key *key, unsigned i, const struct exchange *ex, unsigned char prefix[16])
+{
+	const struct field *f;
+	switch (key->part[i].kind) {
+	case RATE_KEY_ROUTE:     return SPAN("route");
+	case RATE_KEY_CLIENT_IP: return client(ex, prefix);
+	case RATE_KEY_COOKIE:    return cookie(ex, key->part[i].name);
+	case RATE_KEY_HEADER:
+		f = fields_find_name(&ex->request.fields, key->part[i].name);
+		return f ? f->value : SPAN_NONE;
+	}
+	return SPAN_NONE;
+}
+
 bool rate_key_of(const struct rate_key *key, const struct exchange *ex, uint64_t seed, struct bucket_key *out)
 {
 	unsigned char prefix[16];
@@ -65,16 +82,7 @@ bool rate_key_of(const struct rate_key *key, const struct exchange *ex, uint64_t
 	bool whole = true;
 
 	for (unsigned i = 0; i < key->count && whole; i++) {
-		struct span value = SPAN_NONE, name = key->part[i].name;
-		const struct field *f;
-		switch (key->part[i].kind) {
-		case RATE_KEY_ROUTE:     value = SPAN("route"); break;
-		case RATE_KEY_CLIENT_IP: value = client(ex, prefix); break;
-		case RATE_KEY_COOKIE:    value = cookie(ex, name); break;
-		case RATE_KEY_HEADER:
-			f = fields_find_name(&ex->request.fields, name);
-			value = f ? f->value : SPAN_NONE;
-		}
+		struct span value = part_of(key, i, ex, prefix);
 		whole = value.len > 0;
 		hash = XXH3_128bits_withSeed(value.at, value.len, hash.low64 ^ hash.high64 * 31 ^ i);
 	}
@@ -82,4 +90,17 @@ bool rate_key_of(const struct rate_key *key, const struct exchange *ex, uint64_t
 		hash = (XXH128_hash_t){ 0, 1 };           /* a key of its own: no hash will ever be it */
 	*out = (struct bucket_key){ hash.high64, hash.low64 | (hash.high64 == 0 && hash.low64 == 0) };
 	return whole;
+}
+
+void rate_key_digest(const struct rate_key *key, const struct exchange *ex, unsigned char out[RATE_KEY_DIGEST])
+{
+	unsigned char prefix[16], parts[RATE_KEY_PARTS][SHA256_BYTES], whole[SHA256_BYTES];
+	memset(out, 0, RATE_KEY_DIGEST);
+	for (unsigned i = 0; i < key->count; i++) {
+		struct span value = part_of(key, i, ex, prefix);
+		if (!value.len || !digest_sha256(value, parts[i]))
+			return;
+	}
+	if (digest_sha256((struct span){ (const char *)parts, key->count * sizeof(parts[0]) }, whole))
+		memcpy(out, whole, RATE_KEY_DIGEST);
 }

@@ -14,4 +14,8 @@ bool rate_key_read(struct conf_reading *, struct rate_key *, struct span text, u
 /* false: some part yields nothing for this request; *out is then the one key that all such requests share. */
 bool rate_key_of(const struct rate_key *, const struct exchange *, uint64_t seed, struct bucket_key *out);
 
+/* The same for all processes, and not to be forged: begins SHA-256. All zeros: some part yields nothing. */
+enum { RATE_KEY_DIGEST = 16 };
+void rate_key_digest(const struct rate_key *, const struct exchange *, unsigned char out[RATE_KEY_DIGEST]);
+
 #endif

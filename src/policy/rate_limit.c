@@ -1,36 +1,24 @@
 /* rate_limit.c - so many requests per key and time (behaviour §3). All limits of a route are looked at, and charged only when all let it pass.
  *
- * One core per route and process: a table of buckets for each limit, behind one short lock. Every answer of such a route tells where its
- * client stands (RateLimit, RateLimit-Policy: draft-ietf-httpapi-ratelimit-headers).
+ * In memory: one core per route and process, see rate_limit_core.h. With a store: the limits of all instances are decided on by one script in
+ * it, see rate_store.h; when it does not answer, `on_store_error` says what holds. Every answer of such a route tells where its client
+ * stands (RateLimit, RateLimit-Policy: draft-ietf-httpapi-ratelimit-headers).
  */
-#include <pthread.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
+#include "base/log.h"
 #include "core/exchange.h"
-#include "core/shared.h"
 #include "policy/registry.h"
-#include "rate_key.h"
-
-enum { LIMITS_MAX = 8, NAME_MAX_BYTES = 64 };
-enum missing { MISSING_SHARED, MISSING_SKIP, MISSING_DENY };
+#include "rate_limit_core.h"
+#include "rate_store.h"
 
 /* ── settings ── */
-
-struct limit_conf {
-	struct conf_rate rate;
-	uint64_t burst, max_keys;
-	struct rate_key key;
-	struct span name;
-	unsigned algorithm, missing;
-	bool     dry_run;
-};
-struct rate_limit_conf { struct conf_list limits; };
 
 static bool read_key(struct conf_reading *r, void *field, struct span text, unsigned index) { return rate_key_read(r, field, text, index); }
 
 #define CONF struct limit_conf
 static const char *const algorithms[] = { "gcra", "sliding_window", NULL };
+static const char *const store_errors[] = { "local", "allow", "deny", NULL };
 static const char *const missings[] = { "shared", "skip", "deny", NULL };
 static const struct conf_key limit_keys[] = {
 	CONF_ROW(CONF, "rate", rate, CONF_T_RATE, .min = "1/h", .max = "1000000/s", .flags = CONF_REQUIRED, .example = "100/s",
@@ -41,10 +29,11 @@ static const struct conf_key limit_keys[] = {
 	CONF_WORD(CONF, "missing_key", missing, missings, "shared",
 		"requests without that header or cookie share an allowance, pass, or are refused"),
 	CONF_COUNT(CONF, "max_keys", max_keys, "100000", "1", "100000000", "keys that are told apart at a time; further ones share an allowance"),
-	CONF_TEXT(CONF, "name", name, NULL, "in metrics and in RateLimit; the route's name when left out"),
+	CONF_TEXT(CONF, "name", name, NULL, "in metrics and in RateLimit; limit, limit2 ... when left out"),
 	CONF_BOOL(CONF, "dry_run", dry_run, "false", "decide, count and log, but let everything pass"),
-	CONF_NOT_YET("store", "a store shared by several instances"),
-	CONF_NOT_YET("on_store_error", "what holds when the store is down"),
+	CONF_TEXT(CONF, "store", store, "memory", "memory: this process alone; or a name under `redis`, for several instances"),
+	CONF_WORD(CONF, "on_store_error", on_store_error, store_errors, "local",
+		"when the store does not answer: local (this process' share of the rate), allow, or deny"),
 	CONF_END
 };
 #undef CONF
@@ -59,7 +48,7 @@ static bool is_plain(struct span name)
 	for (size_t i = 0; i < name.len; i++)
 		if (name.at[i] <= ' ' || name.at[i] > '~' || name.at[i] == '"' || name.at[i] == '\\')
 			return false;
-	return name.len <= NAME_MAX_BYTES;
+	return name.len <= LIMIT_NAME_MAX;
 }
 
 static bool rate_limit_check(struct conf_reading *r, void *settings)
@@ -72,211 +61,27 @@ static bool rate_limit_check(struct conf_reading *r, void *settings)
 	}
 	for (unsigned i = 0; i < c->limits.count; i++)
 		if (!is_plain(limit[i].name)) {
-			conf_complain_key(r, "rate_limit", "the name of a rate limit is at most %d plain characters", NAME_MAX_BYTES);
+			conf_complain_key(r, "rate_limit", "the name of a rate limit is at most %d plain characters", LIMIT_NAME_MAX);
 			return false;
 		}
+	const struct limit_conf *first = NULL;
+	for (unsigned i = 0; i < c->limits.count; i++) {
+		if (!limit_is_shared(&limit[i]))
+			continue;
+		if (!conf_store_exists(r, limit[i].store))
+			return false;
+		if (first && !span_eq(first->store, limit[i].store)) {
+			conf_complain(r, limit[i].store, "the limits of a route share one store, here '" SPAN_FMT "'", SPAN_ARG(first->store));
+			return false;
+		}
+		first = &limit[i];
+	}
 	return true;
 }
 
 static const struct conf_block rate_limit_block = {
 	.keys = rate_limit_keys, .size = sizeof(struct rate_limit_conf), .levels = CONF_DEFAULTS | CONF_ROUTE, .check = rate_limit_check,
 	.help = "requests per key and time",
-};
-
-static struct bucket_conf bucket_conf_of(const struct limit_conf *c)
-{
-	return (struct bucket_conf){
-		.algorithm = (enum algorithm_of_bucket)c->algorithm, .count = c->rate.count, .per_us = c->rate.per_us,
-		.burst = c->burst ? c->burst : c->rate.count,
-	};
-}
-
-/* ── one per route and process ── */
-
-struct limit_core {
-	struct bucket_conf  conf;
-	uint64_t            max_keys, allowed, limited;
-	struct bucket_table table;
-	char                name[NAME_MAX_BYTES + 16]; unsigned name_len;
-};
-struct rate_limit_core {
-	pthread_mutex_t lock;
-	uint64_t        seed;
-	unsigned        count;
-	struct limit_core limit[LIMITS_MAX];
-};
-
-static void name_limit(struct limit_core *l, const struct limit_conf *c, unsigned index)
-{
-	struct text t;
-	text_over(&t, l->name, sizeof(l->name));
-	if (c->name.len)
-		text_add(&t, c->name);
-	else {
-		text_add(&t, SPAN("limit"));
-		if (index)
-			text_u64(&t, index + 1);
-	}
-	l->name_len = (unsigned)t.len;
-}
-
-static bool core_init(void *memory, const void *with)
-{
-	struct rate_limit_core *core = memory;
-	const struct rate_limit_conf *c = with;
-	const struct limit_conf *limit = c->limits.at;
-
-	if (getrandom(&core->seed, sizeof(core->seed), 0) != (ssize_t)sizeof(core->seed))
-		return false;
-	for (core->count = 0; core->count < c->limits.count; core->count++) {
-		struct limit_core *l = &core->limit[core->count];
-		l->conf = bucket_conf_of(&limit[core->count]);
-		l->max_keys = limit[core->count].max_keys;
-		name_limit(l, &limit[core->count], core->count);
-		if (!bucket_table_init(&l->table, l->max_keys))
-			goto fail;
-	}
-	if (pthread_mutex_init(&core->lock, NULL) == 0)
-		return true;
-fail:
-	while (core->count-- > 0)
-		bucket_table_fini(&core->limit[core->count].table);
-	return false;
-}
-
-static void core_fini(void *memory)
-{
-	struct rate_limit_core *core = memory;
-	for (unsigned i = 0; i < core->count; i++)
-		bucket_table_fini(&core->limit[i].table);
-	pthread_mutex_destroy(&core->lock);
-}
-
-/* Another rate holds at once, over what was charged so far. Other limits, algorithms or sizes begin with fresh tables. */
-static void core_adapt(void *memory, const void *with)
-{
-	struct rate_limit_core *core = memory;
-	const struct rate_limit_conf *c = with;
-	const struct limit_conf *limit = c->limits.at;
-
-	pthread_mutex_lock(&core->lock);
-	for (unsigned i = 0; i < c->limits.count; i++) {
-		struct limit_core *l = &core->limit[i];
-		struct bucket_conf conf = bucket_conf_of(&limit[i]);
-		bool same = i < core->count && l->max_keys == limit[i].max_keys && l->conf.algorithm == conf.algorithm
-			&& (conf.algorithm == BUCKET_GCRA || l->conf.per_us == conf.per_us);
-		struct bucket_table fresh;
-		if (!same && bucket_table_init(&fresh, limit[i].max_keys)) {
-			if (i < core->count)
-				bucket_table_fini(&l->table);
-			else
-				core->count = i + 1;
-			l->table = fresh;
-			l->max_keys = limit[i].max_keys;
-			same = true;
-		}
-		if (!same)
-			break;                    /* no memory: what was there goes on as it was */
-		l->conf = conf;
-		name_limit(l, &limit[i], i);
-	}
-	while (core->count > c->limits.count)
-		bucket_table_fini(&core->limit[--core->count].table);
-	pthread_mutex_unlock(&core->lock);
-}
-
-/* ── how it is seen ── */
-
-struct seen_limit { struct label name; char memory[NAME_MAX_BYTES + 16]; uint64_t allowed, limited, keys, overflowed; };
-struct seen { unsigned count; struct seen_limit at[LIMITS_MAX]; };
-
-static void look(void *memory, struct seen *seen)
-{
-	struct rate_limit_core *core = memory;
-	pthread_mutex_lock(&core->lock);
-	seen->count = core->count;
-	for (unsigned i = 0; i < core->count; i++) {
-		const struct limit_core *l = &core->limit[i];
-		memcpy(seen->at[i].memory, l->name, l->name_len);
-		seen->at[i].name = (struct label){ "limit", { seen->at[i].memory, l->name_len } };
-		seen->at[i].allowed = l->allowed;
-		seen->at[i].limited = l->limited;
-		seen->at[i].keys = l->table.used;
-		seen->at[i].overflowed = l->table.overflowed;
-	}
-	pthread_mutex_unlock(&core->lock);
-}
-
-static void read_decisions(void *core, uint64_t now_us, struct samples *out)
-{
-	struct seen seen;
-	(void)now_us;
-	look(core, &seen);
-	for (unsigned i = 0; i < seen.count; i++) {
-		const struct label allowed[] = { seen.at[i].name, { "decision", SPAN("allowed") } };
-		const struct label limited[] = { seen.at[i].name, { "decision", SPAN("limited") } };
-		out->real(out, allowed, 2, (double)seen.at[i].allowed);
-		out->real(out, limited, 2, (double)seen.at[i].limited);
-	}
-}
-
-static void read_keys(void *core, uint64_t now_us, struct samples *out)
-{
-	struct seen seen;
-	(void)now_us;
-	look(core, &seen);
-	for (unsigned i = 0; i < seen.count; i++)
-		out->real(out, &seen.at[i].name, 1, (double)seen.at[i].keys);
-}
-
-static void read_overflow(void *core, uint64_t now_us, struct samples *out)
-{
-	struct seen seen;
-	(void)now_us;
-	look(core, &seen);
-	for (unsigned i = 0; i < seen.count; i++)
-		out->real(out, &seen.at[i].name, 1, (double)seen.at[i].overflowed);
-}
-
-static const struct core_series series[] = {
-	{ "outrigger_rate_limit_decisions_total", "counter", "Requests as a rate limit decided on them.", read_decisions },
-	{ "outrigger_rate_limit_keys", "gauge", "Keys that are told apart now.", read_keys },
-	{ "outrigger_rate_limit_overflow_total", "counter", "Requests whose key had to share one allowance: max_keys is too low.",
-		read_overflow },
-	{ NULL, NULL, NULL, NULL }
-};
-
-static void state_json(void *core, uint64_t now_us, struct json *j)
-{
-	struct seen seen;
-	(void)now_us;
-	look(core, &seen);
-	for (unsigned i = 0; i < seen.count; i++) {
-		seen.at[i].memory[seen.at[i].name.value.len] = '\0';
-		json_open(j, seen.at[i].memory, '{');
-		json_u64(j, "allowed", seen.at[i].allowed);
-		json_u64(j, "limited", seen.at[i].limited);
-		json_u64(j, "keys", seen.at[i].keys);
-		json_close(j, '}');
-	}
-}
-
-static void summary(void *core, uint64_t now_us, struct text *out)
-{
-	struct seen seen;
-	uint64_t allowed = 0, limited = 0;
-	(void)now_us;
-	look(core, &seen);
-	for (unsigned i = 0; i < seen.count; i++) {
-		allowed += seen.at[i].allowed;
-		limited += seen.at[i].limited;
-	}
-	text_f(out, "%llu let through, %llu limited", (unsigned long long)allowed, (unsigned long long)limited);
-}
-
-static const struct core_kind rate_limit_kind = {
-	.name = "rate_limit", .label = "route", .size = sizeof(struct rate_limit_core), .init = core_init, .adapt = core_adapt, .fini = core_fini,
-	.series = series, .state = state_json, .summary = summary,
 };
 
 /* ── the door ── */
@@ -287,8 +92,11 @@ struct rate_limit {
 	struct limit_conf  limit[LIMITS_MAX];
 	struct shared *shared;
 	struct rate_limit_core *core;
+	const struct store *store;            /* NULL: all in memory */
+	struct span    route;
+	struct worker *worker;
 	struct span    policy;                /* RateLimit-Policy, the same for all */
-	char           policy_memory[LIMITS_MAX * (NAME_MAX_BYTES + 64)];
+	char           policy_memory[LIMITS_MAX * (LIMIT_NAME_MAX + 64)];
 };
 
 static void write_policy(struct rate_limit *d)
@@ -313,6 +121,11 @@ static struct policy *rate_limit_open(const void *settings, const struct policy_
 	d->count = c->limits.count;
 	memcpy(d->limit, c->limits.at, d->count * sizeof(*d->limit));
 	d->shared = env->shared;
+	d->route = env->route->name;
+	d->worker = env->worker;
+	for (unsigned i = 0; i < d->count; i++)
+		if (limit_is_shared(&d->limit[i]))
+			d->store = store_named(env->stores, env->store_count, d->limit[i].store);
 	d->core = shared_take(env->shared, &rate_limit_kind, env->route->name, settings);
 	if (d->core) {
 		write_policy(d);
@@ -335,40 +148,149 @@ static bool rate_limit_wanted(const struct conf_route *route, const void *settin
 	return ((const struct rate_limit_conf *)settings)->limits.count > 0;
 }
 
-struct decision { struct bucket *bucket[LIMITS_MAX]; struct bucket_answer answer[LIMITS_MAX]; bool counts[LIMITS_MAX]; };
+/* What is decided on one request; LATER keeps it in the exchange's arena. */
+struct decision {
+	struct bucket_key    key[LIMITS_MAX];
+	struct bucket_answer answer[LIMITS_MAX];
+	bool     counts[LIMITS_MAX];          /* this limit has a say here          */
+	bool     whole[LIMITS_MAX];           /* the key is there                   */
+	bool     dry;                         /* a dry_run would have refused       */
+	unsigned refuses;                     /* the limit that does; count: none   */
+};
+struct slot { struct store_call call; struct rate_limit *door; struct exchange *ex; struct decision *made; bool inside, answered; };
 
-/* With the lock held. Returns the limit that refuses, or the count: none does. Only what enforces can refuse; a dry_run is noted in *dry. */
-static unsigned decide(struct rate_limit *d, const struct exchange *ex, struct decision *made, bool *dry)
+static bool asks_store(const struct rate_limit *d, unsigned i) { return d->store && limit_is_shared(&d->limit[i]); }
+
+static void find_keys(struct rate_limit *d, const struct exchange *ex, struct decision *made)
 {
-	uint64_t now = ex->worker->now_us;
-	unsigned refuses = d->count;
 	for (unsigned i = 0; i < d->count; i++) {
-		struct limit_core *l = &d->core->limit[i];
-		struct bucket_key key;
-		bool whole = rate_key_of(&d->limit[i].key, ex, d->core->seed, &key);
-		made->counts[i] = whole || d->limit[i].missing != MISSING_SKIP;
-		if (!made->counts[i])
-			continue;
-		made->bucket[i] = bucket_table_find(&l->table, key, &l->conf, now);
-		made->answer[i] = bucket_look(made->bucket[i], &l->conf, now);
-		if (!whole && d->limit[i].missing == MISSING_DENY)
-			made->answer[i] = (struct bucket_answer){ .allowed = false, .wait_us = 1000000 };
-		if (made->answer[i].allowed)
-			continue;
-		if (d->limit[i].dry_run)
-			*dry = true;
-		else if (refuses == d->count || made->answer[i].wait_us > made->answer[refuses].wait_us)
-			refuses = i;              /* the longest wait is the true one */
+		made->whole[i] = rate_key_of(&d->limit[i].key, ex, d->core->seed, &made->key[i]);
+		made->counts[i] = made->whole[i] || d->limit[i].missing != MISSING_SKIP;
+		made->answer[i] = (struct bucket_answer){ .allowed = true };
 	}
+	made->refuses = d->count;
+	made->dry = false;
+}
+
+/* Only what enforces can refuse. The longest wait is the true one. */
+static void weigh(struct rate_limit *d, struct decision *made, unsigned i)
+{
+	if (!made->whole[i] && d->limit[i].missing == MISSING_DENY)
+		made->answer[i] = (struct bucket_answer){ .allowed = false, .wait_us = 1000000 };
+	d->core->limit[i].allowed += made->answer[i].allowed;
+	d->core->limit[i].limited += !made->answer[i].allowed;
+	if (made->answer[i].allowed)
+		return;
+	if (d->limit[i].dry_run)
+		made->dry = true;
+	else if (made->refuses == d->count || made->answer[i].wait_us > made->answer[made->refuses].wait_us)
+		made->refuses = i;
+}
+
+static struct bucket *bucket_of(struct rate_limit *d, const struct decision *made, unsigned i)
+{
+	struct limit_core *l = &d->core->limit[i];
+	return bucket_table_find(&l->table, made->key[i], &l->conf, d->worker->now_us);
+}
+
+/* With the lock held: the limits of this process alone. */
+static void decide_in_memory(struct rate_limit *d, struct decision *made)
+{
+	uint64_t now = d->worker->now_us;
+	for (unsigned i = 0; i < d->count; i++)
+		if (made->counts[i] && !asks_store(d, i)) {
+			made->answer[i] = bucket_look(bucket_of(d, made, i), &d->core->limit[i].conf, now);
+			weigh(d, made, i);
+		}
+	for (unsigned i = 0; i < d->count && made->refuses == d->count; i++)
+		if (made->counts[i] && !asks_store(d, i) && made->answer[i].allowed)
+			bucket_charge(bucket_of(d, made, i), &d->core->limit[i].conf, now);
+}
+
+/* With the lock held: the store refuses, or nobody waits for it any more. */
+static void refund_memory(struct rate_limit *d, const struct decision *made)
+{
+	for (unsigned i = 0; i < d->count; i++)
+		if (made->counts[i] && !asks_store(d, i) && made->answer[i].allowed)
+			bucket_refund(bucket_of(d, made, i), &d->core->limit[i].conf);
+}
+
+/* ── limits in a store ── */
+
+/* This process' share, for the time when it is alone. */
+static struct bucket_conf share_of(const struct rate_limit *d, const struct bucket_conf *whole)
+{
+	uint64_t n = d->store->ops->instances(d->store->self);
+	struct bucket_conf share = *whole;
+	if (share.algorithm == BUCKET_GCRA) {
+		share.per_us *= n;
+		share.burst = share.burst > n ? share.burst / n : 1;
+	} else
+		share.count = share.count > n ? share.count / n : 1;
+	return share;
+}
+
+/* With the lock held. The shadow goes along with what the store decides, but never deeper than its own limit. */
+static void charge_shadow(struct rate_limit *d, const struct decision *made)
+{
 	for (unsigned i = 0; i < d->count; i++) {
-		struct limit_core *l = &d->core->limit[i];
-		if (!made->counts[i])
+		if (!made->counts[i] || !asks_store(d, i) || !made->answer[i].allowed)
 			continue;
-		*(made->answer[i].allowed ? &l->allowed : &l->limited) += 1;
-		if (refuses == d->count && made->answer[i].allowed)
-			bucket_charge(made->bucket[i], &l->conf, now);
+		struct bucket_conf share = share_of(d, &d->core->limit[i].conf);
+		struct bucket *b = bucket_of(d, made, i);
+		if (bucket_look(b, &share, d->worker->now_us).allowed)
+			bucket_charge(b, &share, d->worker->now_us);
 	}
-	return refuses;
+}
+
+static struct bucket_answer answer_alone(struct rate_limit *d, const struct decision *made, unsigned i)
+{
+	struct bucket_conf share = share_of(d, &d->core->limit[i].conf);
+	if (d->limit[i].on_store_error == STORE_ERROR_LOCAL)
+		return bucket_look(bucket_of(d, made, i), &share, d->worker->now_us);
+	return (struct bucket_answer){ .allowed = d->limit[i].on_store_error == STORE_ERROR_ALLOW, .wait_us = 1000000 };
+}
+
+/* With the lock held. True for the first worker that is alone, or the last one that no longer is. */
+static bool note_degraded(struct rate_limit *d, unsigned i, bool degraded)
+{
+	uint64_t bit = 1ull << (d->worker->index % 64), before = d->core->limit[i].degraded;
+	d->core->limit[i].degraded = degraded ? before | bit : before & ~bit;
+	return !before != !d->core->limit[i].degraded;
+}
+
+static void log_degraded(const struct rate_limit *d, unsigned i, bool degraded)
+{
+	struct log_line l;
+	log_begin(&l, degraded ? LOG_WARN : LOG_INFO, degraded ? "rate_limit_degraded" : "rate_limit_shared");
+	log_span(&l, "route", d->route);
+	log_span(&l, "limit", (struct span){ d->core->limit[i].name, d->core->limit[i].name_len });
+	log_span(&l, "store", d->limit[i].store);
+	log_end(&l);
+}
+
+/* The store has answered, or not (shared NULL). */
+static void decide_shared(struct rate_limit *d, struct decision *made, const struct bucket_answer *shared, bool gone)
+{
+	bool changed[LIMITS_MAX] = { false };
+	unsigned k = 0;
+	pthread_mutex_lock(&d->core->lock);
+	for (unsigned i = 0; i < d->count; i++) {
+		if (!made->counts[i] || !asks_store(d, i))
+			continue;
+		made->answer[i] = shared ? shared[k++] : answer_alone(d, made, i);
+		weigh(d, made, i);
+		if (shared || gone)
+			changed[i] = note_degraded(d, i, gone);
+	}
+	if (made->refuses == d->count)
+		charge_shadow(d, made);
+	else
+		refund_memory(d, made);
+	pthread_mutex_unlock(&d->core->lock);
+	for (unsigned i = 0; i < d->count; i++)
+		if (changed[i])
+			log_degraded(d, i, gone);
 }
 
 static uint64_t seconds_of(uint64_t us) { return (us + 999999) / 1000000; }
@@ -376,7 +298,7 @@ static uint64_t seconds_of(uint64_t us) { return (us + 999999) / 1000000; }
 /* "orders";r=99;t=1, ... */
 static void tell(struct rate_limit *d, struct exchange *ex, const struct decision *made)
 {
-	size_t size = d->count * (NAME_MAX_BYTES + 64);
+	size_t size = d->count * (LIMIT_NAME_MAX + 64);
 	char *memory = arena_text(&ex->arena, size);
 	struct text t;
 	if (!memory)
@@ -397,26 +319,100 @@ static void tell(struct rate_limit *d, struct exchange *ex, const struct decisio
 		exchange_add_reply_field(ex, SPAN("ratelimit"), text_span(&t));
 }
 
+static enum answer conclude(struct rate_limit *d, struct exchange *ex, const struct decision *made)
+{
+	tell(d, ex, made);
+	if (made->dry)
+		exchange_turn_away(ex, true, REASON_rate_limited, 0, NULL);
+	if (made->refuses == d->count)
+		return PASS;
+	uint64_t seconds = seconds_of(made->answer[made->refuses].wait_us);
+	return exchange_turn_away(ex, false, REASON_rate_limited, (unsigned)(seconds ? seconds : 1), NULL);
+}
+
+static void store_answered(struct store_call *call, enum store_result result, struct span reply)
+{
+	struct slot *slot = container_of(call, struct slot, call);
+	struct rate_limit *d = slot->door;
+	struct bucket_answer shared[LIMITS_MAX];
+	unsigned count = 0;
+	bool passed;
+	for (unsigned i = 0; i < d->count; i++)
+		count += slot->made->counts[i] && asks_store(d, i);
+	bool ok = result == STORE_ok && rate_store_read(reply, shared, count, &passed);
+	decide_shared(d, slot->made, ok ? shared : NULL, result == STORE_down || result == STORE_refused);
+	slot->answered = true;
+	if (!slot->inside)
+		exchange_answer(slot->ex, conclude(d, slot->ex, slot->made));
+}
+
+static unsigned ask_words(struct rate_limit *d, struct exchange *ex, const struct decision *made, struct span words[RATE_STORE_WORDS])
+{
+	struct rate_question q[LIMITS_MAX];
+	unsigned n = 0;
+	for (unsigned i = 0; i < d->count; i++) {
+		if (!made->counts[i] || !asks_store(d, i))
+			continue;
+		q[n].conf = d->core->limit[i].conf;
+		q[n].name = (struct span){ d->core->limit[i].name, d->core->limit[i].name_len };
+		q[n].weighs = !d->limit[i].dry_run;
+		rate_key_digest(&d->limit[i].key, ex, q[n++].digest);
+	}
+	return n ? rate_store_words(&ex->arena, d->route, q, n, words) : 0;
+}
+
+static enum answer ask_store(struct rate_limit *d, struct exchange *ex, struct slot *slot, const struct decision *so_far)
+{
+	struct span words[RATE_STORE_WORDS];
+	unsigned n = ask_words(d, ex, so_far, words);
+	slot->made = n ? arena_take(&ex->arena, sizeof(*slot->made)) : NULL;
+	if (!slot->made) {
+		struct decision made = *so_far;           /* out of memory: as if the store were slow */
+		decide_shared(d, &made, NULL, false);
+		return conclude(d, ex, &made);
+	}
+	*slot->made = *so_far;
+	slot->door = d;
+	slot->ex = ex;
+	slot->call.done = store_answered;
+	slot->inside = true;
+	d->store->ops->ask(d->store->self, &slot->call, &rate_store_script, words, n);
+	slot->inside = false;
+	return slot->answered ? conclude(d, ex, slot->made) : LATER;
+}
+
 static enum answer rate_limit_admit(struct policy *p, struct exchange *ex, void *memory)
 {
 	struct rate_limit *d = (struct rate_limit *)p;
 	struct decision made;
-	bool dry = false;
-	(void)memory;
+	bool shared = false;
 
+	find_keys(d, ex, &made);
 	pthread_mutex_lock(&d->core->lock);
-	unsigned refuses = decide(d, ex, &made, &dry);
+	decide_in_memory(d, &made);
 	pthread_mutex_unlock(&d->core->lock);
-	tell(d, ex, &made);
-	if (dry)
-		exchange_turn_away(ex, true, REASON_rate_limited, 0, NULL);
-	if (refuses == d->count)
-		return PASS;
-	uint64_t seconds = seconds_of(made.answer[refuses].wait_us);
-	return exchange_turn_away(ex, false, REASON_rate_limited, (unsigned)(seconds ? seconds : 1), NULL);
+	for (unsigned i = 0; i < d->count; i++)
+		shared |= made.counts[i] && asks_store(d, i);
+	if (shared && made.refuses == d->count)
+		return ask_store(d, ex, memory, &made);
+	return conclude(d, ex, &made);
+}
+
+/* The client left, or the deadline is over, while the store was asked. */
+static void rate_limit_settle(struct policy *p, struct exchange *ex, void *memory, enum ending how)
+{
+	struct rate_limit *d = (struct rate_limit *)p;
+	struct slot *slot = memory;
+	(void)ex; (void)how;
+	if (!slot->made || slot->answered)
+		return;
+	d->store->ops->cancel(d->store->self, &slot->call);
+	pthread_mutex_lock(&d->core->lock);
+	refund_memory(d, slot->made);
+	pthread_mutex_unlock(&d->core->lock);
 }
 
 const struct policy_type rate_limit_policy = {
-	.name = "rate_limit", .block = &rate_limit_block, .wanted = rate_limit_wanted, .open = rate_limit_open, .close = rate_limit_close,
-	.admit = rate_limit_admit,
+	.name = "rate_limit", .block = &rate_limit_block, .slot_size = sizeof(struct slot), .wanted = rate_limit_wanted, .open = rate_limit_open,
+	.close = rate_limit_close, .admit = rate_limit_admit, .settle = rate_limit_settle,
 };

@@ -63,7 +63,8 @@ class Image:
 
     def on_copy(self, rest):
         m = re.fullmatch(r"(--from=(\S+)\s+)?(\S+)\s+(\S+)", rest)
-        source = self.stages[m[2]] / m[3].lstrip("/") if m[2] else self.context / m[3]
+        top, name = self.stages[m[2]] if m[2] else self.context, m[3].lstrip("/")
+        source, = top.glob(name) if "*" in name else [top / name]
         to = self.root / (pathlib.PurePosixPath(self.cwd) / m[4]).as_posix().lstrip("/")
         if source.is_dir():
             shutil.copytree(source, to, symlinks=True, dirs_exist_ok=True, ignore=self.ignored(source) if not m[2] else None)

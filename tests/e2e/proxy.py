@@ -67,8 +67,12 @@ class Outrigger:
         self.process = None
         for _ in range(3):
             self.ports()
-            if self.start(wait):
-                return
+            try:
+                if self.start(wait):
+                    return
+            except BaseException:
+                self.kill()
+                raise
         raise AssertionError(f"cannot listen:\n{self.err}")
 
     def ports(self):
@@ -137,6 +141,14 @@ class Outrigger:
                 return found
             assert time.monotonic() < end, f"{len(found)} of {count} lines {want}: {lines[-5:]}"
             time.sleep(0.02)
+
+    @property
+    def workers(self):
+        return self.conf.get("workers", WORKERS or 1)
+
+    def events(self):
+        """What it has said about itself: dicts of its JSON lines."""
+        return [json.loads(x) for x in self.err.splitlines() if x.startswith("{")]
 
     def fds(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))

@@ -144,7 +144,7 @@ static void store_said(struct store_call *call, enum store_result result, struct
 {
 	struct asker_slot *slot = container_of(call, struct asker_slot, call);
 	(void)reply;
-	if (result == STORE_REFUSED && !slot->judging) {
+	if (result == STORE_refused && !slot->judging) {
 		exchange_refuse(slot->ex, REASON_rate_limited, 1, NULL);
 		exchange_answer(slot->ex, TURN);
 	} else
@@ -158,7 +158,7 @@ static enum answer ask_store(struct exchange *ex, struct asker_slot *slot, bool 
 	slot->call.done = store_said;
 	slot->ex = ex;
 	slot->judging = judging;
-	w->store.ops->ask(w->store.self, &slot->call, words, 2);
+	w->store.ops->ask(w->store.self, &slot->call, NULL, words, 2);
 	return LATER;
 }
 
@@ -195,10 +195,21 @@ static void store_answers(struct event *e)
 	call->pending = NULL;
 	a->busy = false;
 	a->world->asked_pending--;
-	call->done(call, a->world->store_says, SPAN("1"));
+	call->done(call, a->world->store_says, (struct span){ a->reply, a->reply_len });
 }
 
-static void store_ask(void *self, struct store_call *call, const struct span *words, unsigned count)
+/* What the script of rate limits would say: all pass, or none does. A command is answered with 1. */
+static void write_reply(struct asked *a, bool script, unsigned limits)
+{
+	struct text t;
+	text_over(&t, a->reply, sizeof(a->reply));
+	text_add(&t, a->world->store_limits ? SPAN("0") : SPAN("1"));
+	for (unsigned i = 0; script && i < limits; i++)
+		text_add(&t, a->world->store_limits ? SPAN(" 0 0 2500000 3000000") : SPAN(" 1 7 0 3000000"));
+	a->reply_len = (unsigned)t.len;
+}
+
+static void store_ask(void *self, struct store_call *call, const struct store_script *script, const struct span *words, unsigned count)
 {
 	struct world *w = self;
 	unsigned i = 0;
@@ -207,6 +218,9 @@ static void store_ask(void *self, struct store_call *call, const struct span *wo
 		must(++i < STORE_CALLS_MAX);
 	struct asked *a = &w->asked[i];
 	*a = (struct asked){ .call = call, .world = w, .busy = true };
+	uint64_t limits = 0;
+	must(!script || span_to_u64(words[0], 8, &limits));
+	write_reply(a, script != NULL, (unsigned)limits);
 	call->pending = a;
 	w->asked_pending++;
 	w->asked_total++;
@@ -229,4 +243,10 @@ static void store_cancel(void *self, struct store_call *call)
 	w->asked_pending--;
 }
 
-const struct store_ops pretend_store_ops = { .ask = store_ask, .cancel = store_cancel };
+static unsigned store_instances(void *self) { (void)self; return 2; }
+static void store_hold(void *self) { ((struct world *)self)->store_held++; }
+static void store_give(void *self) { ((struct world *)self)->store_held--; }
+
+const struct store_ops pretend_store_ops = {
+	.ask = store_ask, .cancel = store_cancel, .instances = store_instances, .hold = store_hold, .give = store_give,
+};

@@ -156,7 +156,7 @@ void random_world(struct world *w, struct dice *d)
 	};
 	must(world_open(w, &plan));
 	w->watch = give_up;
-	w->store_says = chance(d, 80) ? STORE_OK : STORE_REFUSED;
+	w->store_says = chance(d, 80) ? STORE_ok : STORE_refused;
 	for (unsigned n = 1 + (unsigned)dice_below(d, DEEDS_MAX - 1); n > 0; n--)
 		draw_deed(d, script_add(&w->scripts[0]));
 	for (unsigned n = 1 + (unsigned)dice_below(d, 6); n > 0; n--)

@@ -169,6 +169,8 @@ static bool read_plan(struct scenario *s)
 			ok = l->count == 2 && span_to_u64(l->word[1], UINT32_MAX, &s->plan.seed);
 		if (ok && span_eq(l->word[0], SPAN("doors")))
 			ok = read_doors(s, l);
+		if (ok && span_eq(l->word[0], SPAN("store")) && span_eq(l->word[1], SPAN("takes")))
+			ok = l->count == 3 && words_time(l->word[2], &s->plan.store_us);
 		if (!ok) {
 			complain(s, l->number, "not understood:", l->word[0]);
 			return false;
@@ -395,6 +397,16 @@ static void play_see(struct play *p, const struct scenario_line *l, bool over)
 	}
 }
 
+/* "limits": the script of a rate limit says no. Else what becomes of every question. */
+static void play_store(struct world *w, struct span how)
+{
+	if (span_starts(how, SPAN("takes")))
+		return;
+	w->store_limits = span_eq(how, SPAN("limits"));
+	w->store_says = span_eq(how, SPAN("refuses")) ? STORE_refused : span_eq(how, SPAN("slow")) ? STORE_slow
+		: span_eq(how, SPAN("down")) ? STORE_down : STORE_ok;
+}
+
 unsigned scenario_play(const struct scenario *s, struct world *w, bool check)
 {
 	struct play p = { .s = s, .w = w, .check = check };
@@ -409,7 +421,7 @@ unsigned scenario_play(const struct scenario *s, struct world *w, bool check)
 		else if (span_eq(l->word[0], SPAN("check")))
 			play_check(&p, l);
 		else if (span_eq(l->word[0], SPAN("store")))
-			w->store_says = span_eq(l->rest, SPAN("refuses")) ? STORE_REFUSED : STORE_OK;
+			play_store(w, l->rest);
 	}
 	world_run(w);
 	for (unsigned i = 0; check && i < s->line_count; i++)

@@ -133,6 +133,7 @@ static bool build(struct world *w)
 	struct router_parts parts = {
 		.conf = w->conf, .worker = &w->worker, .upstreams = w->upstreams, .shared = w->shared, .instance = SPAN("c0ffee00"),
 		.types = w->types, .type_count = w->type_count, .server_of = server_of, .self = w,
+		.stores = &w->store, .store_count = 1,
 	};
 	return ok && (w->router = router_new(&parts));
 }
@@ -145,6 +146,7 @@ static void tear_down(struct world *w)
 			upstream_unref(w->upstreams[i]);
 	if (w->conf)
 		conf_unref(w->conf);
+	must(w->store_held == 0);
 	shared_free(w->shared);
 	worker_fini(&w->worker);
 }
@@ -161,7 +163,7 @@ bool world_open(struct world *w, const struct world_plan *plan)
 	w->worker.post = post;
 	w->inbox_end = &w->inbox;
 	clock_init(&w->clock);
-	w->store = (struct store){ &pretend_store_ops, w };
+	w->store = (struct store){ SPAN("main"), &pretend_store_ops, w };
 	lay_out_types(w);
 	if (build(w))
 		return true;

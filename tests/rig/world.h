@@ -35,7 +35,7 @@ struct world_plan {
 	const struct policy_type *outside, *inside;   /* a door of the test's own before retry, and one before balance; NULL: none */
 };
 
-struct asked { struct event event; struct store_call *call; struct world *world; enum store_result result; bool busy; };
+struct asked { struct event event; struct store_call *call; struct world *world; bool busy; char reply[256]; unsigned reply_len; };
 
 struct world {
 	struct world_plan plan;
@@ -51,6 +51,8 @@ struct world {
 	struct store      store;
 	struct asked      asked[STORE_CALLS_MAX]; unsigned asked_pending, asked_total;
 	enum store_result store_says;
+	bool              store_limits;       /* scripts say: over the limit */
+	unsigned          store_held;
 	const struct policy_type *types[DOORS_MAX]; unsigned type_count;
 	unsigned          turned;
 	uint64_t          steps, over;        /* over: on_over was called this often                        */

@@ -1,0 +1,46 @@
+/* rate_limit_core.h - the limits of one route, for the whole process: their settings, their tables of buckets, their counters.
+ *
+ * All behind one short lock. A limit with a store keeps its table too: a shadow that is charged as the store decides, so that it is warm when
+ * the store is gone.
+ */
+#ifndef SRC_POLICY_RATE_LIMIT_CORE_H
+#define SRC_POLICY_RATE_LIMIT_CORE_H
+
+#include <pthread.h>
+
+#include "core/shared.h"
+#include "rate_key.h"
+
+enum { LIMITS_MAX = 8, LIMIT_NAME_MAX = 64 };
+enum missing { MISSING_SHARED, MISSING_SKIP, MISSING_DENY };
+enum store_error { STORE_ERROR_LOCAL, STORE_ERROR_ALLOW, STORE_ERROR_DENY };
+
+struct limit_conf {
+	struct conf_rate rate;
+	uint64_t burst, max_keys;
+	struct rate_key key;
+	struct span name, store;
+	unsigned algorithm, missing, on_store_error;
+	bool     dry_run;
+};
+struct rate_limit_conf { struct conf_list limits; };
+
+struct bucket_conf bucket_conf_of(const struct limit_conf *);
+static inline bool limit_is_shared(const struct limit_conf *c) { return !span_eq(c->store, SPAN("memory")); }
+
+struct limit_core {
+	struct bucket_conf  conf;
+	uint64_t            max_keys, allowed, limited;
+	uint64_t            degraded;         /* a bit per worker: it decides alone, its store is gone */
+	struct bucket_table table;
+	char                name[LIMIT_NAME_MAX + 16]; unsigned name_len;
+};
+struct rate_limit_core {
+	pthread_mutex_t lock;
+	uint64_t        seed;
+	unsigned        count;
+	struct limit_core limit[LIMITS_MAX];
+};
+extern const struct core_kind rate_limit_kind;
+
+#endif
