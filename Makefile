@@ -153,6 +153,7 @@ reference: all                          ## print the pages that are made of the 
 	$Qset -e; r="$B/outrigger reference"; $$r configuration > docs/configuration.md; $$r errors > docs/errors.md; $$r example > conf/outrigger.yaml; \
 		$$r man > docs/outrigger.8; $$r completions-bash > conf/completions/outrigger.bash; $$r completions-zsh > conf/completions/_outrigger; \
 		$$r completions-fish > conf/completions/outrigger.fish; $B/outrigger schema > conf/outrigger.schema.json
+	$QOUTRIGGER_BIN=$B/outrigger $(PYTHON) tests/deploy/print_metrics.py > build/print_metrics.log 2>&1 || { cat build/print_metrics.log; exit 1; }
 deb: build/release/outrigger            ## a Debian package: build/outrigger_VERSION_ARCH.deb
 	+$QREVISION=$(REVISION) conf/debian/build.sh $(VERSION) build
 # promtool comes out of Debian's package, which is not installed: it would start a server

@@ -18,10 +18,13 @@ spec.loader.exec_module(e2e)
 rig, shared_rig = e2e.rig, e2e.shared_rig
 
 EVERYTHING = {
+    "redis": {"main": {"url": "redis://127.0.0.1:1"}},
     "upstreams": {"app": {"endpoints": ["{UP}"], "health_check": {"path": "/"}, "circuit_breaker": {}, "concurrency": 10,
                           "outlier_detection": {"consecutive_errors": 5}},
                   "dead": {"endpoints": ["http://127.0.0.1:1"], "required": False}},
     "routes": [{"name": "limited", "path": "/limited", "upstream": "app", "rate_limit": "1/h"},
+               {"name": "together", "path": "/together", "upstream": "app", "rate_limit": {"rate": "1/h", "store": "main"}},
+               {"name": "kept", "path": "/kept", "upstream": "app", "cache": {}},
                {"name": "shared", "path": "/shared", "upstream": "app", "coalesce": {}},
                {"name": "dead", "path": "/dead", "upstream": "dead", "retry": "off"},
                {"name": "saved", "path": "/saved", "upstream": "dead", "retry": "off", "fallback": {"body": "x"}},
@@ -40,7 +43,7 @@ def everything(tmp_path_factory):
     up = r.upstream()
     conf = {**EVERYTHING, "upstreams": {**EVERYTHING["upstreams"], "app": {**EVERYTHING["upstreams"]["app"], "endpoints": [up.url]}}}
     proxy = r.outrigger(conf)
-    for path in ("/", "/limited", "/limited", "/shared", "/dead", "/saved"):
+    for path in ("/", "/limited", "/limited", "/together", "/kept", "/shared", "/dead", "/saved"):
         proxy.ask("GET", path)
     yield proxy
     r.close()

@@ -69,6 +69,7 @@ def together(tmp_path):
     words = [w.replace("0.0.0.0:9902", f"127.0.0.1:{app}") for w in SERVICES["app"]["command"]]
     conf = (FOLDER / "outrigger" / "outrigger.yaml").read_text()
     conf = conf.replace("http://app:9902", f"http://127.0.0.1:{app}").replace("0.0.0.0:8080", f"127.0.0.1:{front}").replace("0.0.0.0:9901", f"127.0.0.1:{admin}")
+    conf = conf.replace("redis://redis:6379", f"redis://127.0.0.1:{free_port()}")        # nobody there: the limit holds all the same
     (tmp_path / "outrigger.yaml").write_text(conf)
     started = [subprocess.Popen([BIN, *words, "--set", f"listen=127.0.0.1:{free_port()}", "--set", f"admin.listen=127.0.0.1:{free_port()}"],
                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment()),
