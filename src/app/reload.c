@@ -198,6 +198,7 @@ static int refuse(struct reload *r, struct text *out)
 	log_begin(&l, LOG_ERROR, "reload_refused");
 	log_span(&l, "error", line);
 	log_end(&l);
+	server_tell_ready(r->server);
 	return 422;
 }
 
@@ -263,6 +264,7 @@ int reload_begin(struct reload *r, struct text *out)
 		return 409;
 	}
 	r->error.len = 0;
+	notify_reloading(&s->notify, s->control.worker.now_us);
 	conf_report_init(&report);
 	r->conf = r->reader.read(r->reader.self, &report);
 	text_add(&r->error, text_span(&report.text));
@@ -364,4 +366,5 @@ void reload_adopted(struct message *m)
 	r->succeeded++;
 	r->last_wall_ms = s->control.worker.wall_ms;
 	log_event(LOG_INFO, "reloaded", "sha256", s->config_digest, NULL);
+	server_tell_ready(s);
 }

@@ -22,8 +22,9 @@
 #include "base/must.h"
 #include "edge/resolve.h"
 #include "rows.h"
+#include "totals.h"
 
-enum { SETTLE_PATIENCE_US = 2000000, LOG_AGAIN_US = 500000 };
+enum { SETTLE_PATIENCE_US = 2000000, LOG_AGAIN_US = 500000, FAREWELL_US = 5000000 };
 
 #define X(word) #word,
 static const char *const life_names[] = { LIVES(X) };
@@ -80,6 +81,7 @@ void server_stop(struct server *s, bool at_once)
 	if (s->life != LIFE_serving)
 		return;
 	s->life = LIFE_delaying;
+	notify_stopping(&s->notify, s->conf->shutdown.delay_us + s->conf->shutdown.timeout_us + FAREWELL_US);
 	worker_arm(&s->control.worker, &s->delay, s->conf->shutdown.delay_us, begin_drain);
 }
 
@@ -226,6 +228,38 @@ static void draw_instance(struct server *s)
 		s->instance[i] = "0123456789abcdef"[bytes[i / 2] >> (i % 2 ? 0 : 4) & 15];
 }
 
+/* ── the service manager ── */
+
+/* Not being heard is no reason not to serve. */
+static void reach_manager(struct server *s)
+{
+	const char *why;
+	if (!notify_init(&s->notify, &why))
+		log_event(LOG_WARN, "notify_failed", "error", why, NULL);
+}
+
+/* Silence is the alarm: while a loop stands, nothing is said. */
+static void beat(struct timer *t)
+{
+	struct server *s = container_of(t, struct server, heartbeat);
+	if (server_is_alive(s))
+		notify_alive(&s->notify);
+	worker_arm(&s->control.worker, t, s->notify.watchdog_us / 3, beat);
+}
+
+void server_tell_ready(struct server *s)
+{
+	char memory[256];
+	struct text status;
+	if (s->life != LIFE_serving)
+		return;                           /* it has been told already that this ends */
+	text_over(&status, memory, sizeof(memory));
+	text_add(&status, s->reload->refused ? SPAN("What is on disk was refused; serving on") : SPAN("Serving on"));
+	for (unsigned i = 0; i < s->conf->listener_count; i++)
+		text_f(&status, " " SPAN_FMT, SPAN_ARG(s->conf->listeners[i].address));
+	notify_ready(&s->notify, text_span(&status));
+}
+
 /* ── log lines of all threads are written here ── */
 
 static void wake_writer(void *self) { uv_async_send(&((struct server *)self)->log_bell); }
@@ -245,6 +279,7 @@ static int prepare(struct server *s)
 
 	server_digest(s);
 	draw_instance(s);
+	reach_manager(s);
 	raise_descriptor_limit();
 	s->thread_count = (unsigned)c->workers;
 	if (!loop_init(&s->control, 1000, clock_now_us()) || !watch_signals(s) || uv_async_init(&s->control.uv, &s->log_bell, write_log))
@@ -305,6 +340,9 @@ static void serve(void *self)
 		log_span(&l, "address", s->conf->listeners[i].address);
 		log_end(&l);
 	}
+	server_tell_ready(s);
+	if (s->notify.watchdog_us)
+		beat(&s->heartbeat);
 }
 
 static void settled(void *self)
@@ -325,6 +363,7 @@ static void tear_down(struct server *s)
 		data_thread_join(&s->threads[i]);
 	admin_free(s->admin);
 	conf_watch_free(s->conf_watch);
+	notify_fini(&s->notify);
 	reload_free(s->reload);
 	stores_free(s->stores);
 	health_free(s->health);
