@@ -52,6 +52,7 @@ struct pipe {
 	ptrdiff_t credit;                     /* bytes that may still be sent ahead      */
 	size_t    owed;                       /* taken by the receiver, not granted yet  */
 	uint64_t  total;                      /* bytes that came in                      */
+	bool      draining;                   /* reply: what is held goes out now, one by one     */
 	struct buf held;                      /* request: kept for (re)sending; reply: waiting for the head's commit */
 };
 
