@@ -106,6 +106,7 @@ struct exchange {
 	struct endpoint    *endpoint;         /* where the next call goes; set by balance */
 	unsigned char       priority;         /* 0 critical, 1 default, 2 sheddable */
 	enum field_id       timeout_field;    /* in which the time left is told upstream; FIELD_OTHER: not at all */
+	bool                request_tapped;   /* a door inside has a request_tap, and wants to see this request's body */
 	size_t              replay_bytes;     /* how much request body is kept for another try; set by retry */
 	bool                reused_dead;      /* set by the back: failed on a reused connection before any reply byte, nothing else known */
 	bool                request_reached;  /* set by the back: some byte of this try's request may have been seen by the endpoint */
@@ -175,8 +176,7 @@ bool exchange_outbound(struct exchange *, struct request *out) __attribute__((wa
 /* Could the request be sent again: its body is still kept from byte 0, and no tunnel. */
 bool exchange_can_replay(const struct exchange *);
 void *exchange_slot(const struct exchange *, unsigned door);
-/* Notes the running try as one that did not make it (retry calls this before AGAIN). */
-void exchange_note_attempt(struct exchange *, enum reason);
+void exchange_note_attempt(struct exchange *, enum reason);        /* the running try did not make it: before AGAIN */
 
 /* In admit, before PASS: these serve the call, and the doors further in are not asked. What they report goes outward from here. No try is counted. */
 void exchange_divert(struct exchange *, const struct upstream_ops *, void *self);

@@ -172,7 +172,8 @@ static void record(struct guard *g, uint64_t now_us, bool failed, uint64_t took_
 	pthread_mutex_lock(&g->core->lock);
 	if (g->core->watch_width_us == window_us && v->watch) {   /* else: of an older configuration */
 		watch_add(v->watch, window_us, now_us, failed, took_us);
-		if (v != g->compare && !v->stable && v->told == GUARD_FINE && g->compare->watch)
+		bool told = v->told != GUARD_FINE && (g->conf.action == REPORT || split_is_taken_back(v));
+		if (v != g->compare && !v->stable && !told && g->compare->watch)
 			why = judge(g, now_us, &canary, &compare);
 	}
 	if (why != GUARD_FINE) {
