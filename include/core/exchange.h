@@ -125,6 +125,7 @@ struct exchange {
 		unsigned        let_in;       /* doors from..let_in-1 await settle       */
 		enum answer     early;        /* answer posted, or given inside the question */
 		uint64_t        owed_since_us;/* a door said LATER then; 0: none did */
+		bool            replaced;     /* the door under the cursor has diverted in judge */
 	} walk;
 	struct pipe         request_body, reply_body;
 	uint64_t            request_taken;    /* body bytes that the running call has taken */
@@ -146,7 +147,7 @@ struct exchange *exchange_new(struct worker *, struct router *, const struct cli
 void exchange_start(struct exchange *);
 /* A request that cannot even be understood: answers `why` (after exchange_new, instead of exchange_start). */
 void exchange_start_refused(struct exchange *, enum reason why, int status, const char *detail);
-/* Body bytes, borrowed. May be called right after start in the same turn. `trailers` are in ex->request_trailers at the end. */
+/* Body bytes, borrowed. May be called right after start. `trailers` are in ex->request_trailers at the end. */
 void exchange_request_body(struct exchange *, struct slice, bool end);
 /* May the client send more? (credit > 0) */
 static inline bool exchange_request_open(const struct exchange *ex) { return ex->request_body.credit > 0; }
@@ -165,7 +166,6 @@ void exchange_request_taken(struct exchange *, size_t n);          /* n request 
 static inline bool exchange_reply_open(const struct exchange *ex) { return ex->reply_body.credit > 0; }
 /* Is request body still to come, or kept and unsent? (tells a reply that is early) */
 static inline bool exchange_request_ended(const struct exchange *ex) { return ex->request_body.state == PIPE_ENDED; }
-
 /* May body bytes be passed without being seen? Not while a policy taps them, a retry keeps them, or nobody takes them yet. */
 bool exchange_may_splice_reply(const struct exchange *);
 bool exchange_may_splice_request(const struct exchange *);
@@ -178,23 +178,23 @@ bool exchange_can_replay(const struct exchange *);
 void *exchange_slot(const struct exchange *, unsigned door);
 void exchange_note_attempt(struct exchange *, enum reason);        /* the running try did not make it: before AGAIN */
 
-/* In admit, before PASS: these serve the call, and the doors further in are not asked. What they report goes outward from here. No try is counted. */
+/* In admit, before PASS: these serve the call, and the doors further in are not asked. What they report goes outward from here. No try is counted.
+ * In judge, before AGAIN: these serve another reply. */
 void exchange_divert(struct exchange *, const struct upstream_ops *, void *self);
-/* For the door that chooses: inward from here this way is gone. In admit, before PASS; in judge, before AGAIN: the try is thrown away. */
-void exchange_take_way(struct exchange *, const struct route *way);
+void exchange_take_way(struct exchange *, const struct route *way);       /* at the same times, for a door that `chooses`: this way inward */
 /* A request of a policy's own: like `model`, which may be over before it (all is copied), walking the doors from number `from` on of `route`.
  * Its client is the policy: a flight, a hedge, a copy for a mirror. The request's body is the policy's business, unless there is none. A
  * reply comes as the doors let it out, still with the fields that concern one connection, and a refusal without its body: see
  * exchange_refuse_like. NULL: out of memory. */
 struct exchange *exchange_spawn(const struct exchange *model, const struct route *route, unsigned from, const struct client_ops *, void *client);
 unsigned exchange_door(const struct exchange *, const void *slot);         /* the number of the door that owns it */
-/* The answer of `ex` is what was refused to `from`: reason, Retry-After and words. */
-void exchange_refuse_like(struct exchange *, const struct exchange *from);
-/* The facts about tries (endpoint, attempts, what was tried) of a spawned request become those of the one that it ran for. */
+void exchange_refuse_like(struct exchange *, const struct exchange *from);    /* the same reason, Retry-After and words */
+/* The facts about tries of a spawned request become those of the one that it ran for. */
 void exchange_credit(struct exchange *, const struct exchange *from);
 
 /* ── for the loop ── */
 /* The only walker: serves the answers present at entry, then buries the dead. Returns whether more are ready already. */
 bool exchanges_run(struct worker *);
+void exchanges_leave(struct worker *);     /* the worker ends, its clients are gone: so are the requests that policies have of their own */
 
 #endif
