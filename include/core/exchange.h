@@ -93,6 +93,7 @@ struct exchange {
 	struct endpoint    *endpoint;         /* where the next call goes; set by balance */
 	unsigned char       priority;         /* 0 critical, 1 default, 2 sheddable */
 	enum field_id       timeout_field;    /* in which the time left is told upstream; FIELD_OTHER: not at all */
+	bool                request_tapped;   /* a door inside has a request_tap, and wants to see this request's body */
 	size_t              replay_bytes;     /* how much request body is kept for another try; set by retry */
 	bool                reused_dead;      /* set by the back: failed on a reused connection before any reply byte, nothing else known */
 	bool                request_reached;  /* set by the back: some byte of this try's request may have been seen by the endpoint */

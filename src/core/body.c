@@ -99,7 +99,7 @@ void exchange_request_body(struct exchange *ex, struct slice bytes, bool end)
 		exchange_client_fault(ex, REASON_request_body_too_large, NULL);
 		return;
 	}
-	if (ex->route->request_tapped && !ex->tunnel)
+	if (ex->request_tapped && !ex->tunnel)
 		tap_request(ex, &bytes, end);
 	if (ex->call) {
 		bool over = ex->tunnel && end && ex->reply_body.state == PIPE_ENDED;
@@ -153,7 +153,7 @@ void exchange_request_taken(struct exchange *ex, size_t n)
 
 bool exchange_may_splice_request(const struct exchange *ex)
 {
-	return ex->call && (!ex->keeping || keeps_in_vain(ex)) && !ex->tunnel && !ex->route->request_tapped && ex->ops->splices;
+	return ex->call && (!ex->keeping || keeps_in_vain(ex)) && !ex->tunnel && !ex->request_tapped && ex->ops->splices;
 }
 
 bool exchange_may_splice_reply(const struct exchange *ex)
