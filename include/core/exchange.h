@@ -52,6 +52,7 @@ struct pipe {
 	ptrdiff_t credit;                     /* bytes that may still be sent ahead      */
 	size_t    owed;                       /* taken by the receiver, not granted yet  */
 	uint64_t  total;                      /* bytes that came in                      */
+	bool      draining;                   /* reply: what is held goes out now, one by one     */
 	struct buf held;                      /* request: kept for (re)sending; reply: waiting for the head's commit */
 };
 
@@ -75,6 +76,9 @@ struct exchange {
 	enum reason         would_refuse;     /* the first refusal that a dry_run let pass */
 	enum served_by      served_by;
 	unsigned            attempt;          /* 1 for the first try; 0: none yet        */
+	int                 upstream_status;  /* of the last try's reply; 0: none came   */
+	struct attempt      credited;         /* the last try of a call that ran for it: exchange_credit; us 0: it still ran */
+	struct trace_link   link;             /* the call of another request that this one's answer came from */
 	struct attempt     *tried; unsigned tried_count;      /* tries that did not make it, at most ATTEMPTS_MAX */
 	uint64_t            last_byte_us;     /* body byte in either direction           */
 	bool                local;            /* the reply in place is ours              */
@@ -89,6 +93,7 @@ struct exchange {
 	struct endpoint    *endpoint;         /* where the next call goes; set by balance */
 	unsigned char       priority;         /* 0 critical, 1 default, 2 sheddable */
 	enum field_id       timeout_field;    /* in which the time left is told upstream; FIELD_OTHER: not at all */
+	bool                request_tapped;   /* a door inside has a request_tap, and wants to see this request's body */
 	size_t              replay_bytes;     /* how much request body is kept for another try; set by retry */
 	bool                reused_dead;      /* set by the back: failed on a reused connection before any reply byte, nothing else known */
 	bool                request_reached;  /* set by the back: some byte of this try's request may have been seen by the endpoint */
@@ -158,6 +163,8 @@ bool exchange_outbound(struct exchange *, struct request *out) __attribute__((wa
 /* Could the request be sent again: its body is still kept from byte 0, and no tunnel. */
 bool exchange_can_replay(const struct exchange *);
 void *exchange_slot(const struct exchange *, unsigned door);
+/* The try that is not among those that did not make it, if there is one (number 0: there is none). Spans: those of the exchange. */
+struct attempt exchange_last_try(const struct exchange *);
 /* Notes the running try as one that did not make it (retry calls this before AGAIN). */
 void exchange_note_attempt(struct exchange *, enum reason);
 
