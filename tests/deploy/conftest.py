@@ -24,6 +24,7 @@ EVERYTHING = {
                   "dead": {"endpoints": ["http://127.0.0.1:1"], "required": False}},
     "routes": [{"name": "limited", "path": "/limited", "upstream": "app", "rate_limit": "1/h"},
                {"name": "together", "path": "/together", "upstream": "app", "rate_limit": {"rate": "1/h", "store": "main"}},
+               {"name": "known", "path": "/known", "upstream": "app", "auth": {"jwt": {"jwks": "file:/nowhere/keys.json", "audience": "app"}}},
                {"name": "kept", "path": "/kept", "upstream": "app", "cache": {}},
                {"name": "shared", "path": "/shared", "upstream": "app", "coalesce": {}},
                {"name": "dead", "path": "/dead", "upstream": "dead", "retry": "off"},
@@ -43,7 +44,7 @@ def everything(tmp_path_factory):
     up = r.upstream()
     conf = {**EVERYTHING, "upstreams": {**EVERYTHING["upstreams"], "app": {**EVERYTHING["upstreams"]["app"], "endpoints": [up.url]}}}
     proxy = r.outrigger(conf)
-    for path in ("/", "/limited", "/limited", "/together", "/kept", "/shared", "/dead", "/saved"):
+    for path in ("/", "/limited", "/limited", "/together", "/known", "/kept", "/shared", "/dead", "/saved"):
         proxy.ask("GET", path)
     yield proxy
     r.close()

@@ -109,7 +109,7 @@ def test_keys_that_are_named_exist():
     """`client.header_timeout` and the like, in all documents that are about running it."""
     for name in ("operations.md", "kubernetes.md", "threat-model.md"):
         text = (ROOT / "docs" / name).read_text()
-        for key in set(re.findall(r"`((?:client|admin|concurrency|coalesce|retry|circuit_breaker|rate_limit|shutdown|pool|errors|deadline|cache|access_log|outlier_detection)\.[a-z_.]+)`", text)):
+        for key in set(re.findall(r"`((?:client|admin|concurrency|coalesce|retry|circuit_breaker|rate_limit|shutdown|pool|errors|deadline|auth|cache|access_log|outlier_detection)\.[a-z_.]+)`", text)):
             assert run("help", key).returncode == 0, (name, key)
 
 
