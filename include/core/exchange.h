@@ -128,6 +128,7 @@ struct exchange {
 	struct pipe         request_body, reply_body;
 	uint64_t            request_taken;    /* body bytes that the running call has taken */
 	uint64_t            request_paid;     /* the most that any call has taken: what was paid back to the client */
+	struct { void (*here)(struct exchange *, void *slot); void *slot; size_t bytes; } awaited;     /* exchange_await_body */
 	bool                keeping;          /* request_body.held begins at byte 0      */
 	bool                committed;
 	bool                reply_written;    /* the client has it all                   */
@@ -187,6 +188,8 @@ void exchange_divert(struct exchange *, const struct upstream_ops *, void *self)
  * exchange_refuse_like. NULL: out of memory. */
 struct exchange *exchange_spawn(const struct exchange *model, const struct route *route, unsigned from, const struct client_ops *, void *client);
 unsigned exchange_door(const struct exchange *, const void *slot);         /* the number of the door that owns it */
+/* At the end of a worker: spawned requests that still run without a client are given up. */
+void exchanges_abandon(struct worker *);
 /* The answer of `ex` is what was refused to `from`: reason, Retry-After and words. */
 void exchange_refuse_like(struct exchange *, const struct exchange *from);
 /* The facts about tries (endpoint, attempts, what was tried) of a spawned request become those of the one that it ran for. */

@@ -160,6 +160,7 @@ static void stop_as_told(struct message *m)
 		listener_stop(&t->listeners[i]);
 	worker_disarm(&t->loop.worker, &t->drain_poll);
 	front_h1_close_all(&t->step);
+	exchanges_abandon(&t->loop.worker);
 	loop_stop(&t->loop);
 }
 

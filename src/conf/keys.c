@@ -161,7 +161,6 @@ const struct conf_key conf_route_keys[] = {
 		.example = "64MiB"),
 	CONF_NOT_YET("hedge", "a second request when the first is slow"),
 	CONF_NOT_YET("cache", "keep answers for a while"),
-	CONF_NOT_YET("idempotency", "answer a repeated request from memory"),
 	CONF_NOT_YET("mirror", "copy requests to another upstream"),
 	CONF_NOT_YET("auth", "check JSON web tokens"),
 	CONF_END

@@ -53,6 +53,19 @@ struct exchange *exchange_spawn(const struct exchange *model, const struct route
 	return ex;
 }
 
+void exchanges_abandon(struct worker *w)
+{
+	struct exchange *spawned;
+	do {
+		spawned = NULL;
+		list_each(l, &w->live)
+			if (container_of(l, struct exchange, on_live)->spawned)
+				spawned = container_of(l, struct exchange, on_live);
+		if (spawned)
+			exchange_client_gone(spawned);
+	} while (spawned);
+}
+
 void exchange_refuse_like(struct exchange *ex, const struct exchange *from)
 {
 	unsigned retry_after_s = from->answer.retry_after_s;

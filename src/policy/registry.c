@@ -8,6 +8,7 @@ static const struct policy_type *const types[] = {
 	&priority_policy,   /* before whoever asks for it                                                                          */
 	&respond_policy,    /* before fault: a maintenance page needs no chaos, and no upstream                                    */
 	&fault_policy,      /* before retry: an injected abort must reach the client, not be repaired by our own retry             */
+	&idempotency_policy,    /* before coalesce and all that makes a request: it runs once, whatever that takes; behind fault: not kept */
 	&coalesce_policy,   /* before retry, breaker and permits: who shares an answer needs none of them                          */
 	&retry_policy,      /* before what belongs to one try: each try takes and gives back its own, none is held during back-off */
 	&circuit_breaker_policy,    /* before per_try: it judges what became of the whole try, running out of time included        */
