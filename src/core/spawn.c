@@ -5,10 +5,26 @@
 
 void exchange_divert(struct exchange *ex, const struct upstream_ops *ops, void *self)
 {
-	must(ex->walk.way > 0 && !ex->diverted);
+	if (ex->walk.way < 0) {
+		exchange_drop_try(ex);
+		ex->walk.replaced = true;
+	}
+	must(!ex->diverted);
 	ex->diverted = true;
 	ex->ops = ops;
 	ex->ops_self = self;
+}
+
+void exchange_take_way(struct exchange *ex, const struct route *way)
+{
+	must(way->router == ex->route->router && way->index == ex->route->index && !ex->committed);
+	if (ex->walk.way < 0)
+		exchange_drop_try(ex);
+	must(ex->walk.let_in == (unsigned)ex->walk.at + 1 && ex->walk.let_in == way->fork);
+	ex->route = way;
+	if (ex->endpoint)
+		endpoint_unref(ex->endpoint);             /* of the other way */
+	ex->endpoint = NULL;
 }
 
 static bool copy_facts(struct exchange *ex, const struct exchange *model)
@@ -53,19 +69,6 @@ struct exchange *exchange_spawn(const struct exchange *model, const struct route
 	return ex;
 }
 
-void exchanges_abandon(struct worker *w)
-{
-	struct exchange *spawned;
-	do {
-		spawned = NULL;
-		list_each(l, &w->live)
-			if (container_of(l, struct exchange, on_live)->spawned)
-				spawned = container_of(l, struct exchange, on_live);
-		if (spawned)
-			exchange_client_gone(spawned);
-	} while (spawned);
-}
-
 void exchange_refuse_like(struct exchange *ex, const struct exchange *from)
 {
 	unsigned retry_after_s = from->answer.retry_after_s;
@@ -91,4 +94,18 @@ void exchange_credit(struct exchange *ex, const struct exchange *from)
 		ex->tried[i] = from->tried[i];
 		ex->tried[i].endpoint = arena_copy(&ex->arena, from->tried[i].endpoint);
 	}
+}
+
+static struct exchange *any_spawned(struct worker *w)
+{
+	list_each(l, &w->live)
+		if (container_of(l, struct exchange, on_live)->spawned)
+			return container_of(l, struct exchange, on_live);
+	return NULL;
+}
+
+void exchanges_leave(struct worker *w)
+{
+	for (struct exchange *ex; (ex = any_spawned(w)); )
+		exchange_client_gone(ex);
 }

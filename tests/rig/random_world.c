@@ -21,6 +21,24 @@ static bool chance(struct dice *d, unsigned percent) { return dice_below(d, 100)
 
 /* ── configuration ── */
 
+/* A second upstream: a canary, or one that gets copies, or both. */
+static void draw_second(struct dice *d, struct text *out)
+{
+	static const char *const settings[] = {
+		"", ", circuit_breaker: {consecutive_failures: 1, open_for: 10ms}", ", retry: off, concurrency: {limit: 1, queue: 1}",
+	};
+	static const char *const uses[] = {
+		"{app: 50%, v2: 50%}\n", "{app: 50%, v2: 50%}\n    guard: {min_requests: 1, window: 1s, max_p95_ratio: 1}\n",
+		"{app: 50%, v2: 50%}\n    split: {key: 'header:x'}\n    mirror: {upstream: v2, methods: [HEAD, PUT, BREW], max_in_flight: 2}\n",
+		"app\n    mirror: {upstream: v2, methods: [POST, PUT, HEAD, PATCH], max_in_flight: 2, buffer: 20KB, timeout: 30ms}\n",
+	};
+	const char *of_second = PICK(d, settings), *use = PICK(d, uses);
+	if (chance(d, 30))
+		text_f(out, ", v2: {endpoints: ['http://v2-1:80']%s}}\nroutes:\n  - path: /\n    upstream: %s", of_second, use);
+	else
+		text_f(out, "}\nroutes:\n  - path: /\n    upstream: app\n");
+}
+
 static void draw_config(struct dice *d, struct text *out)
 {
 	static const char *const timeouts[] = { "timeout: 1s", "timeout: 100ms", "timeout: 20ms", "timeout: 0s", "timeout: 3ms" };
@@ -33,7 +51,8 @@ static void draw_config(struct dice *d, struct text *out)
 		"  retry: {max_retries: 5, retry_on: [5xx, reset, connect_failure], buffer: 512KiB, backoff: {base: 1ms, max: 1ms}}\n",
 	};
 	static const char *const outliers[] = { "", "  outlier_detection: {consecutive_errors: 1, eject_for: 10ms}\n", "  outlier_detection: {consecutive_errors: 0}\n" };
-	static const char *const balances[] = { "", "  balance: round_robin\n", "  balance: random\n" };
+	static const char *const balances[] = { "", "  balance: round_robin\n", "  balance: random\n", "  balance: ewma\n",
+		"  balance: ring_hash\n  hash_key: header:idempotency-key\n" };
 	static const char *const routes[] = {
 		"", "    fallback: {status: 200, body: sorry}\n", "    fault: {delay: 4ms, share: 50%}\n",
 		"    idempotency: {}\n", "    idempotency: {fingerprint: 0B, max_answer: 4KiB, max_keys: 1, methods: [POST, PUT, PATCH, HEAD]}\n",
@@ -44,9 +63,11 @@ static void draw_config(struct dice *d, struct text *out)
 	if (span_starts(text_span(out), SPAN("listen")) && !strstr(out->at, "timeout: 3ms"))
 		text_f(out, "%s", PICK(d, tries));
 	text_f(out, "%s%s%s%s", PICK(d, idles), PICK(d, retries), PICK(d, outliers), PICK(d, balances));
-	text_f(out, "upstreams: {app: {endpoints: ['http://app-1:80'%s%s]}}\nroutes:\n  - path: /\n    upstream: app\n",
-		chance(d, 60) ? ", 'http://app-2:80'" : "", chance(d, 30) ? ", {url: 'http://app-3:80', weight: 5}" : "");
-	text_f(out, "%s", PICK(d, routes));
+	text_f(out, "upstreams: {app: {endpoints: ['http://app-1:80'%s%s]}", chance(d, 60) ? ", 'http://app-2:80'" : "",
+		chance(d, 30) ? ", {url: 'http://app-3:80', weight: 5}" : "");
+	const char *route = PICK(d, routes);
+	draw_second(d, out);
+	text_f(out, "%s", route);
 }
 
 /* ── upstreams ── */
@@ -133,16 +154,16 @@ static void give_up(struct world *w)
 	must(w->steps < 400000);
 }
 
-/* Does the script have a 101 that a guest without an upgrade would get? The edge refuses that; here it is not drawn. */
+/* Does a script have a 101 that a guest without an upgrade would get? The edge refuses that; here it is not drawn. */
 static void no_unasked_tunnels(struct world *w)
 {
-	struct script *s = &w->scripts[0];
 	bool all_ask = true;
 	for (unsigned i = 0; i < w->guest_count; i++)
 		all_ask &= w->guests[i].upgrade.len > 0;
-	for (unsigned i = 0; i < s->count; i++)
-		if (s->deeds[i].status == 101 && !all_ask)
-			s->deeds[i].status = 200;
+	for (unsigned u = 0; u < w->conf->upstream_count; u++)
+		for (unsigned i = 0; i < w->scripts[u].count; i++)
+			if (w->scripts[u].deeds[i].status == 101 && !all_ask)
+				w->scripts[u].deeds[i].status = 200;
 }
 
 void random_world(struct world *w, struct dice *d)
@@ -158,8 +179,11 @@ void random_world(struct world *w, struct dice *d)
 	must(world_open(w, &plan));
 	w->watch = give_up;
 	w->store_says = chance(d, 80) ? STORE_ok : STORE_refused;
+	w->worker.pressure.level = chance(d, 15) ? (unsigned)dice_below(d, PRESSURE_CLASSES * PRESSURE_CLASS) : 0;
 	for (unsigned n = 1 + (unsigned)dice_below(d, DEEDS_MAX - 1); n > 0; n--)
 		draw_deed(d, script_add(&w->scripts[0]));
+	for (unsigned n = (unsigned)dice_below(d, DEEDS_MAX - 1); w->conf->upstream_count > 1 && n > 0; n--)
+		draw_deed(d, script_add(&w->scripts[1]));
 	for (unsigned n = 1 + (unsigned)dice_below(d, 6); n > 0; n--)
 		draw_guest(d, w);
 	no_unasked_tunnels(w);

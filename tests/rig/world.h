@@ -21,7 +21,7 @@
 #include "guest.h"
 #include "script.h"
 
-enum { GUESTS_MAX = 48, UPSTREAMS_MAX = 8, DOORS_MAX = 40, STORE_CALLS_MAX = 128, EPOCH_US = 1000000 };
+enum { GUESTS_MAX = 48, UPSTREAMS_MAX = 8, DOORS_MAX = 64, STORE_CALLS_MAX = 128, EPOCH_US = 1000000 };
 
 struct world_plan {
 	struct span config;                   /* the file's text                                            */
