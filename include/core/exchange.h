@@ -82,6 +82,7 @@ struct exchange {
 	bool                diverted;         /* a door serves this itself: exchange_divert                        */
 	bool                spawned;          /* a policy's own request: exchange_spawn                            */
 	/* ── policies may write ── */
+	const struct claims *claims;          /* of a verified token: see claims.h; NULL: there is none */
 	uint64_t            deadline_us;      /* absolute; TIMER_NEVER: none             */
 	uint64_t            try_deadline_us;  /* of this try                             */
 	uint64_t            patience_us;      /* the configured timeout, whatever the client would wait; 0: none */
@@ -115,7 +116,7 @@ struct exchange {
 	bool                keeping;          /* request_body.held begins at byte 0      */
 	bool                committed;
 	bool                reply_written;    /* the client has it all                   */
-	struct fields       extra;            /* of the reply: exchange_add_reply_field   */
+	struct fields       extra, own;       /* of the reply: exchange_add_reply_field; of the request: exchange_set_request_field */
 	struct {                              /* a local reply, made into bytes at commit */
 		unsigned    retry_after_s;
 		struct span detail, content_type, body, allow;

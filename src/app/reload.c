@@ -5,6 +5,7 @@
 
 #include "app/admin.h"
 #include "app/health.h"
+#include "app/keyring.h"
 #include "app/stores.h"
 #include "base/log.h"
 #include "edge/resolve.h"
@@ -310,6 +311,7 @@ static void put_in_force(struct reload *r)
 	log_set_level((enum log_level)s->conf->log.level);
 	server_digest(s);
 	admin_adopt(s->admin);
+	keyring_look(s->keyring);
 }
 
 void reload_built(struct message *m)

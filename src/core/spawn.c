@@ -40,7 +40,8 @@ static bool copy_facts(struct exchange *ex, const struct exchange *model)
 	ex->client_address = arena_copy(&ex->arena, model->client_address);
 	ex->scheme = arena_copy(&ex->arena, model->scheme);
 	ex->slots = arena_take(&ex->arena, ex->route->slot_bytes + 1);
-	return ex->slots && request_copy(&ex->request, &model->request, &ex->arena);
+	return ex->slots && (!model->own.count || fields_copy(&ex->own, &model->own, &ex->arena, 0))
+		&& request_copy(&ex->request, &model->request, &ex->arena);
 }
 
 static void say_nothing(void *client, struct exchange *ex) { (void)client; (void)ex; }

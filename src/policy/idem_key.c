@@ -1,6 +1,8 @@
 /* idem_key.c - see idem_key.h. */
 #include "idem_key.h"
 
+#include "core/claims.h"
+
 static bool put(struct idem_key *k, char c)
 {
 	if (k->len == IDEM_KEY_MAX)
@@ -52,17 +54,32 @@ enum idem_key_found idem_key_read(const struct fields *f, struct idem_key *k)
 	return ok && k->len ? IDEM_KEY_FOUND : IDEM_KEY_BAD;
 }
 
-bool idem_key_scope(const struct idem_key *k, const struct fields *f, unsigned char out[IDEM_DIGEST])
+static void add_credential(struct digest_sum *sum, const struct exchange *ex)
+{
+	const struct fields *f = &ex->request.fields;
+	struct span subject = claims_find(ex->claims, SPAN("sub"));
+	if (subject.len) {
+		digest_sum_add(sum, SPAN("sub\n"));
+		digest_sum_add(sum, claims_find(ex->claims, SPAN("iss")));
+		digest_sum_add(sum, SPAN("\n"));
+		digest_sum_add(sum, subject);
+		return;
+	}
+	for (unsigned i = 0; i < f->count; i++)
+		if (f->at[i].id == FIELD_AUTHORIZATION) {
+			digest_sum_add(sum, SPAN("authorization\n"));
+			digest_sum_add(sum, f->at[i].value);
+		}
+}
+
+/* The key comes first: it has no line feed in it, and so nothing can be taken for something else. */
+bool idem_key_scope(const struct idem_key *k, const struct exchange *ex, unsigned char out[IDEM_DIGEST])
 {
 	struct digest_sum sum;
 	digest_sum_begin(&sum);
-	for (unsigned i = 0; i < f->count; i++)
-		if (f->at[i].id == FIELD_AUTHORIZATION) {
-			digest_sum_add(&sum, f->at[i].value);
-			digest_sum_add(&sum, SPAN("\n"));
-		}
-	digest_sum_add(&sum, SPAN("\n"));
 	digest_sum_add(&sum, (struct span){ k->text, k->len });
+	digest_sum_add(&sum, SPAN("\n"));
+	add_credential(&sum, ex);
 	return digest_sum_end(&sum, out);
 }
 

@@ -458,7 +458,7 @@ static enum answer idempotency_admit(struct policy *p, struct exchange *ex, void
 	case IDEM_KEY_FOUND:
 		break;
 	}
-	if (idem_key_scope(&key, &ex->request.fields, slot->key))
+	if (idem_key_scope(&key, ex, slot->key))
 		return gather(slot);
 	return exchange_turn_away(ex, false, REASON_internal_error, 0, NULL);
 }

@@ -4,6 +4,7 @@
 static const struct policy_type *const types[] = {
 	&fallback_policy,   /* before deadline: also a request that ran out of time may get the substitute                         */
 	&deadline_policy,   /* before all that waits: queueing, back-off and tries are paid from one budget                        */
+	&auth_policy,       /* before rate_limit: whose allowance it is may stand in the token                                      */
 	&rate_limit_policy, /* before whatever costs something: who asks too often is told so at once                              */
 	&priority_policy,   /* before whoever asks for it                                                                          */
 	&shed_policy,       /* behind priority, which decides who goes first; before all that holds or costs something             */
