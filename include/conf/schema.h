@@ -62,6 +62,8 @@ void conf_complain_key(struct conf_reading *, const char *key, const char *messa
 void conf_hint(struct conf_reading *, const char *hint, ...) __attribute__((format(printf, 2, 3)));
 /* In a check: is there such a store under `redis`? If not, complains at that piece of text. */
 bool conf_store_exists(struct conf_reading *, struct span name);
+/* In a reader of a CONF_T_CUSTOM: the text is a duration between min and max, as written; complains when it is none. */
+bool conf_read_duration(struct conf_reading *, const char *key, struct span text, const char *min, const char *max, uint64_t *us);
 struct arena *conf_arena(struct conf_reading *);      /* lives as long as the configuration */
 
 struct conf_key {

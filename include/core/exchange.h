@@ -54,7 +54,7 @@ struct pipe {
 	struct buf held;                      /* request: kept for (re)sending; reply: waiting for the head's commit */
 };
 
-/* status: of its reply; 0: there was none, and `reason` says why */
+/* status: of its reply; 0: there was none, and `reason` says why; without a reason it was called off: another try was faster */
 struct attempt { uint64_t endpoint_id; struct span endpoint; enum reason reason; int status; uint64_t us; };
 
 /* Facts for logs, metrics and spans; times on the worker's clock, 0: did not happen. */
@@ -99,6 +99,8 @@ struct exchange {
 	bool                tunnel;           /* a 101 was committed                     */
 	bool                diverted;         /* a door serves this itself: exchange_divert                        */
 	bool                spawned;          /* a policy's own request: exchange_spawn                            */
+	bool                expendable;       /* ... that nobody needs (a hedge): who would have to make it wait, or is not well, turns it away,
+	                                         and does not count it as refused */
 	/* ── policies may write ── */
 	uint64_t            deadline_us;      /* absolute; TIMER_NEVER: none             */
 	uint64_t            try_deadline_us;  /* of this try                             */
@@ -177,6 +179,8 @@ bool exchange_can_replay(const struct exchange *);
 void *exchange_slot(const struct exchange *, unsigned door);
 /* Notes the running try as one that did not make it (retry calls this before AGAIN). */
 void exchange_note_attempt(struct exchange *, enum reason);
+/* The same of the running try of another one that works for this one, or that this one works for: it counts on from there. */
+void exchange_note_attempt_of(struct exchange *, const struct exchange *of, enum reason);
 
 /* In admit, before PASS: these serve the call, and the doors further in are not asked. What they report (exchange_upstream_*) passes outward
  * from this door. No try is counted. */
@@ -186,6 +190,9 @@ void exchange_divert(struct exchange *, const struct upstream_ops *, void *self)
  * reply comes as the doors let it out, still with the fields that concern one connection, and a refusal without its body: see
  * exchange_refuse_like. NULL: out of memory. */
 struct exchange *exchange_spawn(const struct exchange *model, const struct route *route, unsigned from, const struct client_ops *, void *client);
+/* The running try has lost to a request of the policy's own, `winner`: the door that owns `slot` throws the try away (the doors further in: END_RETRIED) and
+ * serves the call with these. From outside a question, and before the head was committed. The try should be noted first. */
+void exchange_take_over(struct exchange *, void *slot, const struct exchange *winner, const struct upstream_ops *, void *self);
 unsigned exchange_door(const struct exchange *, const void *slot);         /* the number of the door that owns it */
 /* The answer of `ex` is what was refused to `from`: reason, Retry-After and words. */
 void exchange_refuse_like(struct exchange *, const struct exchange *from);

@@ -159,7 +159,6 @@ const struct conf_key conf_route_keys[] = {
 	CONF_ROW(struct conf_route, "max_request_body", max_request_body, CONF_T_SIZE,
 		.help = "larger bodies: 413; default: client.max_request_body",
 		.example = "64MiB"),
-	CONF_NOT_YET("hedge", "a second request when the first is slow"),
 	CONF_NOT_YET("cache", "keep answers for a while"),
 	CONF_NOT_YET("idempotency", "answer a repeated request from memory"),
 	CONF_NOT_YET("mirror", "copy requests to another upstream"),

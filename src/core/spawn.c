@@ -2,6 +2,7 @@
 #include "base/must.h"
 #include "core/exchange.h"
 #include "local.h"
+#include "walk.h"
 
 void exchange_divert(struct exchange *ex, const struct upstream_ops *ops, void *self)
 {
@@ -9,6 +10,23 @@ void exchange_divert(struct exchange *ex, const struct upstream_ops *ops, void *
 	ex->diverted = true;
 	ex->ops = ops;
 	ex->ops_self = self;
+}
+
+static void take_endpoint(struct exchange *ex, const struct exchange *from)
+{
+	if (from->endpoint == ex->endpoint)
+		return;
+	if (ex->endpoint)
+		endpoint_unref(ex->endpoint);
+	ex->endpoint = from->endpoint ? endpoint_ref(from->endpoint) : NULL;
+}
+
+void exchange_take_over(struct exchange *ex, void *slot, const struct exchange *winner, const struct upstream_ops *ops, void *self)
+{
+	walk_again_from(ex, exchange_door(ex, slot));
+	exchange_divert(ex, ops, self);
+	ex->attempt = winner->attempt;
+	take_endpoint(ex, winner);                /* balance has taken its count back from the other one */
 }
 
 static bool copy_facts(struct exchange *ex, const struct exchange *model)
@@ -66,11 +84,7 @@ void exchange_refuse_like(struct exchange *ex, const struct exchange *from)
 void exchange_credit(struct exchange *ex, const struct exchange *from)
 {
 	ex->attempt = from->attempt;
-	if (from->endpoint != ex->endpoint) {
-		if (ex->endpoint)
-			endpoint_unref(ex->endpoint);
-		ex->endpoint = from->endpoint ? endpoint_ref(from->endpoint) : NULL;
-	}
+	take_endpoint(ex, from);
 	if (!from->tried_count || !(ex->tried = arena_take(&ex->arena, ATTEMPTS_MAX * sizeof(*ex->tried))))
 		return;
 	ex->tried_count = from->tried_count;

@@ -252,6 +252,20 @@ void walk_cut(struct exchange *ex, int door, enum reason why)
 	exchange_answer(ex, PASS);
 }
 
+void walk_again_from(struct exchange *ex, unsigned door)
+{
+	must(ex->walk.state == WALK_OWED && !ex->committed && ex->walk.let_in > door && ex->walk.at >= (int)door);
+	count_wait(ex);
+	unready(ex);
+	walk_drop_call(ex);
+	walk_settle_from(ex, door + 1, END_RETRIED);
+	local_clear(ex);
+	ex->diverted = false;
+	ex->walk.at = (int)door;
+	ex->walk.way = INWARD;
+	exchange_answer(ex, PASS);
+}
+
 static void tell_walk(void *self)
 {
 	const struct exchange *ex = self;

@@ -316,6 +316,44 @@ static uint64_t counter_named(const struct world *w, struct span list, struct sp
 	return UINT64_MAX;
 }
 
+/* One series of any policy's core: metric NAME LABEL N, where LABEL is the last label's value; "-" when there are none. */
+struct metric { struct samples samples; struct span name_wanted, label; double value; unsigned found; };
+
+static void add_sample(struct samples *out, const struct label *labels, unsigned count, double value)
+{
+	struct metric *m = container_of(out, struct metric, samples);
+	if (!span_eq(m->label, count ? labels[count - 1].value : SPAN("-")))
+		return;
+	m->value += value;
+	m->found++;
+}
+
+static void no_hist(struct samples *out, const struct label *labels, unsigned count, const struct hist *h)
+{
+	(void)out; (void)labels; (void)count; (void)h;
+}
+
+struct look { struct metric *metric; uint64_t now_us; };
+
+static void look_at_core(void *self, const struct core_kind *kind, struct span name, void *core)
+{
+	const struct look *look = self;
+	(void)name;
+	for (const struct core_series *s = kind->series; s && s->name; s++)
+		if (span_eq(look->metric->name_wanted, span_of(s->name)))
+			s->read(core, look->now_us, &look->metric->samples);
+}
+
+static bool see_metric(const struct world *w, struct span name, struct span label, uint64_t n)
+{
+	struct metric m = { .samples = { add_sample, no_hist }, .name_wanted = name, .label = label };
+	struct look look = { &m, w->worker.now_us };
+	shared_each(w->shared, NULL, look_at_core, &look);
+	if (m.found && m.value != (double)n)
+		fprintf(stderr, "  " SPAN_FMT " " SPAN_FMT " is %.0f\n", SPAN_ARG(name), SPAN_ARG(label), m.value);
+	return m.found && m.value == (double)n;
+}
+
 static bool see_endpoint(const struct play *p, struct span name, struct span state)
 {
 	struct endpoint *e = endpoint_named(p, name);
@@ -371,6 +409,8 @@ static bool see(const struct play *p, const struct scenario_line *l, unsigned at
 		return !lists_line((struct span){ script->seen, script->seen_len }, l->word[at + 1]);
 	if (span_eq(what, SPAN("without")) && left == 2)
 		return script->started && !lists_field((struct span){ script->seen, script->seen_len }, l->word[at + 1]);
+	if (span_eq(what, SPAN("metric")) && left == 4)
+		return span_to_u64(l->word[at + 3], UINT32_MAX, &n) && see_metric(p->w, l->word[at + 1], l->word[at + 2], n);
 	if (span_eq(what, SPAN("answers")) && left == 3)
 		return span_to_u64(l->word[at + 2], UINT32_MAX, &n) && see_answers(p->w, l->word[at + 1], n);
 	return left == 3 && span_to_u64(l->word[at + 2], UINT32_MAX, &n) && n == counter_named(p->w, what, l->word[at + 1]);
