@@ -122,7 +122,8 @@ static uint64_t after_now(struct hedge_core *core, uint64_t now_us)
 static void read_after_now(void *core, uint64_t now_us, struct samples *out) { out->real(out, NULL, 0, (double)after_now(core, now_us) / 1e6); }
 
 static const struct core_series series[] = {
-	{ "outrigger_hedges_total", "counter", "Second requests for slow first ones, and how they ended; suppressed: due, and not sent.", read_results },
+	{ "outrigger_hedges_total", "counter", "Second requests for slow first ones, and how they ended; suppressed: due, not sent.",
+		read_results },
 	{ "outrigger_hedge_after_seconds", "gauge", "How long a request takes before a second one is sent; 0: not known yet.", read_after_now },
 	{ NULL, NULL, NULL, NULL }
 };
