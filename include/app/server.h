@@ -10,6 +10,7 @@
 #define APP_SERVER_H
 
 #include "app/data_thread.h"
+#include "app/overload.h"
 #include "conf/conf.h"
 #include "core/shared.h"
 #include "http/forward.h"
@@ -53,6 +54,7 @@ struct server {
 	uint64_t            started_us, started_wall_ms;
 	char                config_digest[65];
 	char                instance[INSTANCE_ID];   /* drawn when the process starts; in Via */
+	struct overload     overload;
 	uv_signal_t         signals[5];
 	struct timer        patience, delay, log_again;
 	uv_async_t          log_bell;

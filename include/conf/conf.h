@@ -77,6 +77,7 @@ struct conf_access_log { enum conf_access_to to; struct span file; unsigned form
 struct conf_log { unsigned level, format; };                       /* format: 0 auto, 1 text, 2 json     */
 struct conf_errors { unsigned format; bool full_detail; };         /* format: 0 auto, 1 json, 2 html     */
 struct conf_shutdown { uint64_t delay_us, timeout_us; };
+struct conf_overload { uint64_t queue_delay_us, loop_lag_us; double memory, descriptors; };       /* 0: does not count */
 
 struct conf {
 	struct arena arena;
@@ -92,6 +93,7 @@ struct conf {
 	struct conf_access_log access_log;
 	struct conf_errors errors;
 	struct conf_shutdown shutdown;
+	struct conf_overload overload;
 	uint64_t workers;                                              /* auto is already a number           */
 	const struct conf_block *blocks; unsigned block_count;         /* as handed in                       */
 	struct span file;                                              /* "outrigger.yaml", "-", "command line" */

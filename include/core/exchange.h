@@ -126,6 +126,7 @@ struct exchange {
 		unsigned        let_in;       /* doors from..let_in-1 await settle       */
 		enum answer     early;        /* answer posted, or given inside the question */
 		uint64_t        owed_since_us;/* a door said LATER then; 0: none did */
+		bool            replaced;     /* the door under the cursor has diverted in judge */
 	} walk;
 	struct pipe         request_body, reply_body;
 	uint64_t            request_taken;    /* body bytes that the running call has taken */
@@ -147,7 +148,7 @@ struct exchange *exchange_new(struct worker *, struct router *, const struct cli
 void exchange_start(struct exchange *);
 /* A request that cannot even be understood: answers `why` (after exchange_new, instead of exchange_start). */
 void exchange_start_refused(struct exchange *, enum reason why, int status, const char *detail);
-/* Body bytes, borrowed. May be called right after start in the same turn. `trailers` are in ex->request_trailers at the end. */
+/* Body bytes, borrowed. May be called right after start. `trailers` are in ex->request_trailers at the end. */
 void exchange_request_body(struct exchange *, struct slice, bool end);
 /* May the client send more? (credit > 0) */
 static inline bool exchange_request_open(const struct exchange *ex) { return ex->request_body.credit > 0; }
@@ -166,7 +167,6 @@ void exchange_request_taken(struct exchange *, size_t n);          /* n request 
 static inline bool exchange_reply_open(const struct exchange *ex) { return ex->reply_body.credit > 0; }
 /* Is request body still to come, or kept and unsent? (tells a reply that is early) */
 static inline bool exchange_request_ended(const struct exchange *ex) { return ex->request_body.state == PIPE_ENDED; }
-
 /* May body bytes be passed without being seen? Not while a policy taps them, a retry keeps them, or nobody takes them yet. */
 bool exchange_may_splice_reply(const struct exchange *);
 bool exchange_may_splice_request(const struct exchange *);
@@ -187,5 +187,6 @@ void exchange_note_attempt_of(struct exchange *, const struct exchange *of, enum
 /* ── for the loop ── */
 /* The only walker: serves the answers present at entry, then buries the dead. Returns whether more are ready already. */
 bool exchanges_run(struct worker *);
+void exchanges_leave(struct worker *);     /* the worker ends, its clients are gone: so are the requests that policies have of their own */
 
 #endif

@@ -9,7 +9,7 @@ struct exchange;
 struct route;
 
 /* In admit, before PASS: these serve the call, and the doors further in are not asked. What they report (exchange_upstream_*) passes outward
- * from this door. No try is counted. */
+ * from this door. No try is counted. In judge, before AGAIN: these serve another reply. */
 void exchange_divert(struct exchange *, const struct upstream_ops *, void *self);
 /* A request of a policy's own: like `model`, which may be over before it (all is copied), walking the doors from number `from` on of `route`.
  * Its client is the policy: a flight, a hedge, a copy for a mirror. The request's body is the policy's business, unless there is none. A
@@ -22,7 +22,7 @@ void exchange_take_over(struct exchange *, void *slot, const struct exchange *wi
 unsigned exchange_door(const struct exchange *, const void *slot);         /* the number of the door that owns it */
 /* The answer of `ex` is what was refused to `from`: reason, Retry-After and words. */
 void exchange_refuse_like(struct exchange *, const struct exchange *from);
-/* The facts about tries (endpoint, attempts, what was tried) of a spawned request become those of the one that it ran for. */
+/* The facts about tries of a spawned request become those of the one that it ran for. */
 void exchange_credit(struct exchange *, const struct exchange *from);
 
 #endif

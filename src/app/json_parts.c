@@ -140,6 +140,8 @@ static void put_endpoint(struct endpoint *e, struct json *j)
 	json_u64(j, "connections", counter_get(&e->connections));
 	json_u64(j, "served", counter_get(&e->served));
 	json_u64(j, "errors", counter_get(&e->errors));
+	if (counter_get(&e->latency_at_us))       /* balance: ewma */
+		json_fixed(j, "latency_ms", (double)counter_get(&e->latency_ns) / 1e6, 3);
 	json_u64(j, "consecutive_errors", counter_get(&e->consecutive_errors));
 	json_fixed(j, "ejected_for_s", until > now ? (double)(until - now) / 1e6 : 0, 3);
 	put_locked_parts(e, j);
@@ -179,6 +181,7 @@ void json_upstreams(const struct server *s, struct json *j, const char *key)
 		json_span(j, "name", s->conf->upstreams[i].name);
 		json_bool(j, "required", s->conf->upstreams[i].required);
 		put_upstream_counters(s, i, j);
+		json_fixed(j, "queue_delay_ms", s->upstreams[i]->pressure.delay_us / 1e3, 3);
 		put_policies(s, "upstream", s->conf->upstreams[i].name, j);
 		json_open(j, "endpoints", '[');
 		for (unsigned k = 0; k < set->count; k++)

@@ -357,6 +357,7 @@ int server_run(struct conf *conf, const struct conf_reader *reader)
 		return EXIT_INTERNAL;
 	log_start(wake_writer, s);
 	write_log_again(&s->log_again);
+	overload_start(&s->overload, s);
 	worker_arm(&s->control.worker, &s->delay, RESOLVE_PATIENCE_US, resolved_enough);
 	resolver_on_settled(s->resolver, serve, s);
 	look_after_upstreams(s);

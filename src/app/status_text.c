@@ -99,6 +99,7 @@ static void put_head(const struct server *s, struct text *out)
 		text_f(out, "%s" SPAN_FMT "  %llu connection%s\n", i ? "            " : "listening   ", SPAN_ARG(s->conf->listeners[i].address),
 			(unsigned long long)open, open == 1 ? "" : "s");
 	}
+	overload_text(s, out);
 }
 
 struct summaries { struct text *out; const char *label; struct span name; };

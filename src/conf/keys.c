@@ -159,7 +159,6 @@ const struct conf_key conf_route_keys[] = {
 	CONF_ROW(struct conf_route, "max_request_body", max_request_body, CONF_T_SIZE,
 		.help = "larger bodies: 413; default: client.max_request_body",
 		.example = "64MiB"),
-	CONF_NOT_YET("cache", "keep answers for a while"),
 	CONF_NOT_YET("idempotency", "answer a repeated request from memory"),
 	CONF_NOT_YET("mirror", "copy requests to another upstream"),
 	CONF_NOT_YET("auth", "check JSON web tokens"),
@@ -195,6 +194,15 @@ static const struct conf_key shutdown_keys[] = {
 	CONF_END
 };
 
+static const struct conf_key overload_keys[] = {
+	CONF_DURATION(struct conf_overload, "queue_delay", queue_delay_us, "100ms", "0s", "1h",
+		"mean wait in an upstream's line (see concurrency.queue); for that upstream only"),
+	CONF_DURATION(struct conf_overload, "loop_lag", loop_lag_us, "20ms", "0s", "1m",
+		"until a worker looks at what has come in; for that worker only"),
+	CONF_SHARE(struct conf_overload, "memory", memory, "90%", "outrigger's own resident memory, of what its cgroup may have; not without one"),
+	CONF_SHARE(struct conf_overload, "descriptors", descriptors, "90%", "open descriptors, of RLIMIT_NOFILE"),
+	CONF_END
+};
 static const struct conf_key redis_keys[] = {
 	CONF_ROW(struct conf_redis, "url", url, CONF_T_CUSTOM, .read = read_redis_url, .flags = CONF_REQUIRED,
 		.help = "redis://host:port/database, with user@ before the host when Redis wants one, or unix:/path",
@@ -222,6 +230,8 @@ const struct conf_key conf_top_keys[] = {
 	CONF_BLOCK(struct conf, "access_log", access_log, access_log_keys, "one line per request"),
 	CONF_BLOCK(struct conf, "errors", errors, errors_keys, "answers that outrigger gives itself"),
 	CONF_BLOCK(struct conf, "shutdown", shutdown, shutdown_keys, "how outrigger stops"),
+	CONF_BLOCK(struct conf, "overload", overload, overload_keys,
+		"when it is too much: then `shed` begins, nothing is retried, idle clients leave sooner; 0 (0s, 0%): does not count"),
 	CONF_ROW(struct conf, "workers", workers, CONF_T_CUSTOM, .read = read_workers, .preset = "1", .flags = CONF_ONCE,
 		.help = "threads that serve; auto: as many as processors allowed by affinity and cgroup"),
 	{ .name = "redis", .type = CONF_T_NAMED, .offset = offsetof(struct conf, redis), .keys = redis_keys, .item_size = sizeof(struct conf_redis),

@@ -6,7 +6,11 @@
 
 void exchange_divert(struct exchange *ex, const struct upstream_ops *ops, void *self)
 {
-	must(ex->walk.way > 0 && !ex->diverted);
+	if (ex->walk.way < 0) {
+		exchange_drop_try(ex);
+		ex->walk.replaced = true;
+	}
+	must(!ex->diverted);
 	ex->diverted = true;
 	ex->ops = ops;
 	ex->ops_self = self;
@@ -92,4 +96,18 @@ void exchange_credit(struct exchange *ex, const struct exchange *from)
 		ex->tried[i] = from->tried[i];
 		ex->tried[i].endpoint = arena_copy(&ex->arena, from->tried[i].endpoint);
 	}
+}
+
+static struct exchange *any_spawned(struct worker *w)
+{
+	list_each(l, &w->live)
+		if (container_of(l, struct exchange, on_live)->spawned)
+			return container_of(l, struct exchange, on_live);
+	return NULL;
+}
+
+void exchanges_leave(struct worker *w)
+{
+	for (struct exchange *ex; (ex = any_spawned(w)); )
+		exchange_client_gone(ex);
 }

@@ -204,6 +204,14 @@ static void waited_too_long(struct timer *t)
 		exchange_answer(slot->member.ex, PASS);
 }
 
+static bool behind_cache(const struct route *r)
+{
+	for (unsigned i = 0; i < r->depth && r->chain[i]->type != &coalesce_policy; i++)
+		if (r->chain[i]->type == &cache_policy)
+			return true;
+	return false;
+}
+
 static enum answer coalesce_admit(struct policy *p, struct exchange *ex, void *memory)
 {
 	struct coalesce *d = (struct coalesce *)p;
@@ -221,6 +229,7 @@ static enum answer coalesce_admit(struct policy *p, struct exchange *ex, void *m
 	slot->member.slot = slot;
 	slot->member.crossing = d->crossing;
 	slot->member.callback = d->callback;
+	slot->member.told = behind_cache(ex->route);
 	switch (flight_join(d->core, &d->limits, text_span(&key), &slot->member)) {
 	case JOINED_FULL:
 		return exchange_turn_away(ex, d->conf.dry_run, REASON_coalesce_full, 1, NULL);

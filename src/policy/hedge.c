@@ -268,8 +268,8 @@ static void is_due(struct timer *t)
 
 	if (ex->call && ex->timing.reply_us)
 		return;                           /* its head is here, and about to be looked at */
-	bool sensible = ex->call && exchange_can_replay(ex) && exchange_request_ended(ex) && another_is_well(h->upstream, ex)
-		&& (ex->deadline_us == TIMER_NEVER || now_us + POINTLESS_US < ex->deadline_us);
+	bool sensible = ex->call && !exchange_pressure(ex) && exchange_can_replay(ex) && exchange_request_ended(ex)
+		&& another_is_well(h->upstream, ex) && (ex->deadline_us == TIMER_NEVER || now_us + POINTLESS_US < ex->deadline_us);
 	if (!sensible || !pay(h, now_us)) {
 		count(h, HEDGE_suppressed);
 		return;

@@ -6,8 +6,10 @@ static const struct policy_type *const types[] = {
 	&deadline_policy,   /* before all that waits: queueing, back-off and tries are paid from one budget                        */
 	&rate_limit_policy, /* before whatever costs something: who asks too often is told so at once                              */
 	&priority_policy,   /* before whoever asks for it                                                                          */
+	&shed_policy,       /* behind priority, which decides who goes first; before all that holds or costs something             */
 	&respond_policy,    /* before fault: a maintenance page needs no chaos, and no upstream                                    */
 	&fault_policy,      /* before retry: an injected abort must reach the client, not be repaired by our own retry             */
+	&cache_policy,      /* before coalesce: what is there needs no flight; behind all that may refuse the client                */
 	&coalesce_policy,   /* before retry, breaker and permits: who shares an answer needs none of them                          */
 	&retry_policy,      /* before what belongs to one try: each try takes and gives back its own, none is held during back-off */
 	&hedge_policy,      /* inside retry: a second request is part of one try; before what belongs to one request: each of the two takes its own */

@@ -4,7 +4,8 @@
  *         repeated (`methods`, or an Idempotency-Key). A non-idempotent request is never sent twice.
  * Useful: time is left, the failure is one of `retry_on`, and no proxy in front is already retrying (x-outrigger-attempt >= 2).
  * Paid:   retries are a share of the live requests of the last ten seconds plus a floor (budget.h), one budget per upstream and
- *         process. The race of a kept-alive connection that the endpoint closed just now is free, once.
+ *         process; under pressure (core/pressure.h) there is none. The race of a kept-alive connection that the endpoint closed just now
+ *         is free, once.
  */
 #include <stdlib.h>
 
@@ -230,7 +231,8 @@ static bool may_try_again(struct retry *r, struct exchange *ex, struct retry_slo
 	}
 	if (!pause_us(r, ex, slot->retries, us))
 		return false;
-	if (!retry_budget_pay(r->core, &r->budget, ex->worker->now_us)) {
+	/* under pressure there is no budget: a retry is work that was done already */
+	if (exchange_pressure(ex) || !retry_budget_pay(r->core, &r->budget, ex->worker->now_us)) {
 		count(ex, RETRY_no_budget);
 		return false;
 	}

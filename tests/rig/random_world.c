@@ -33,7 +33,8 @@ static void draw_config(struct dice *d, struct text *out)
 		"  retry: {max_retries: 5, retry_on: [5xx, reset, connect_failure], buffer: 512KiB, backoff: {base: 1ms, max: 1ms}}\n",
 	};
 	static const char *const outliers[] = { "", "  outlier_detection: {consecutive_errors: 1, eject_for: 10ms}\n", "  outlier_detection: {consecutive_errors: 0}\n" };
-	static const char *const balances[] = { "", "  balance: round_robin\n", "  balance: random\n" };
+	static const char *const balances[] = { "", "  balance: round_robin\n", "  balance: random\n", "  balance: ewma\n",
+		"  balance: ring_hash\n  hash_key: header:idempotency-key\n" };
 	static const char *const routes[] = {
 		"", "    fallback: {status: 200, body: sorry}\n", "    fault: {delay: 4ms, share: 50%}\n",
 		"    fault: {abort: 503, share: 30%}\n", "    fallback: {status: 503, body: sorry}\n    fault: {delay: 2ms, abort: 500, share: 50%}\n",
@@ -157,6 +158,7 @@ void random_world(struct world *w, struct dice *d)
 	must(world_open(w, &plan));
 	w->watch = give_up;
 	w->store_says = chance(d, 80) ? STORE_ok : STORE_refused;
+	w->worker.pressure.level = chance(d, 15) ? (unsigned)dice_below(d, PRESSURE_CLASSES * PRESSURE_CLASS) : 0;
 	for (unsigned n = 1 + (unsigned)dice_below(d, DEEDS_MAX - 1); n > 0; n--)
 		draw_deed(d, script_add(&w->scripts[0]));
 	for (unsigned n = 1 + (unsigned)dice_below(d, 6); n > 0; n--)

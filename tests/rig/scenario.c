@@ -159,7 +159,7 @@ static bool read_doors(struct scenario *s, const struct scenario_line *l)
 static bool read_plan(struct scenario *s)
 {
 	static const char *const known[] = { "config", "route", "service", "global", "also", "endpoints", "no-upstream", "path", "upstream", "at",
-		"check", "see", "seed", "store", "doors" };
+		"check", "pressure", "see", "seed", "store", "doors" };
 	for (unsigned i = 0; i < s->line_count; i++) {
 		const struct scenario_line *l = &s->lines[i];
 		bool ok = false;
@@ -291,6 +291,22 @@ static void play_check(struct play *p, const struct scenario_line *l)
 	if (at_us)
 		world_run_until(p->w, at_us);
 	__atomic_store_n(&e->unhealthy, fails, __ATOMIC_RELAXED);
+}
+
+/* pressure at TIME worker|upstream none|PERCENT: as who measures would find it; 100 is a whole class of requests. */
+static void play_pressure(struct play *p, const struct scenario_line *l)
+{
+	uint64_t at_us, percent = 0;
+	bool worker = l->count == 5 && span_eq(l->word[3], SPAN("worker"));
+	bool none = l->count == 5 && span_eq(l->word[4], SPAN("none"));
+	if (l->count != 5 || !span_eq(l->word[1], SPAN("at")) || !words_time(l->word[2], &at_us) || (!worker && !span_eq(l->word[3], SPAN("upstream")))
+			|| (!none && !span_to_u64(l->word[4], 300, &percent))) {
+		fail(p, l, "pressure at TIME worker|upstream none|PERCENT:", l->rest);
+		return;
+	}
+	if (at_us)
+		world_run_until(p->w, at_us);
+	(worker ? &p->w->worker.pressure : &p->w->upstreams[0]->pressure)->level = none ? 0 : 1 + (unsigned)percent * PRESSURE_CLASS / 100;
 }
 
 static uint64_t counter_named(const struct world *w, struct span list, struct span name)
@@ -460,6 +476,8 @@ unsigned scenario_play(const struct scenario *s, struct world *w, bool check)
 			play_see(&p, l, false);
 		else if (span_eq(l->word[0], SPAN("check")))
 			play_check(&p, l);
+		else if (span_eq(l->word[0], SPAN("pressure")))
+			play_pressure(&p, l);
 		else if (span_eq(l->word[0], SPAN("store")))
 			play_store(w, l->rest);
 	}
