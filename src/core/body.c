@@ -207,7 +207,7 @@ void body_commit(struct exchange *ex)
 		buf_drop(&p->held, s.len);
 		send_on(ex, s, last && p->state == PIPE_ENDED);
 		chunk_unref(s.chunk);
-		if (last)
+		if (last || ex->walk.state != WALK_STREAMING)
 			return;
 	}
 	if (p->state == PIPE_ENDED)
@@ -229,7 +229,8 @@ void exchange_upstream_body(struct exchange *ex, struct slice bytes, bool end)
 		exchange_count_try(ex, REASON_NONE);
 		ex->call = NULL;
 	}
-	if (ex->committed)
+	/* behind what is held: a client that takes the first of it at once may bring forth more within body_commit */
+	if (ex->committed && buf_empty(&p->held))
 		send_on(ex, bytes, end);
 	else if (bytes.len && !buf_keep(&p->held, bytes))
 		walk_cut(ex, -1, REASON_internal_error);

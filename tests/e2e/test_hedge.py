@@ -27,12 +27,11 @@ def test_the_second_wins_and_the_first_is_called_off(rig):
     a, b, proxy = two(rig, reply(b"slow", delay=5), reply(BODY, 200, "X-From: b"))
     began = time.monotonic()
     r = proxy.ask("GET", "/x")
-    assert r.status == 200 and r.body == BODY and r.fields["x-from"] == "b"
+    assert r.status == 200 and r.body == BODY and r.fields.get("x-from") == "b"
     assert .05 < time.monotonic() - began < 3
-    assert "x-outrigger-attempt" not in a.last.fields and b.last.fields["x-outrigger-attempt"] == "2"
-    assert a.last.fields["x-request-id"] == b.last.fields["x-request-id"]
-    assert a.last.fields["traceparent"] != b.last.fields["traceparent"]
-    until(lambda: not a.alive or all(c.number != a.last.connection for c in a.alive) or True, 1)
+    assert a.last.fields.get("x-outrigger-attempt") is None and b.last.fields.get("x-outrigger-attempt") == "2"
+    assert a.last.fields.get("x-request-id") == b.last.fields.get("x-request-id")
+    assert a.last.fields.get("traceparent") != b.last.fields.get("traceparent")
     line = proxy.access_log(1)[0]
     assert line["attempts"] == 2 and line["endpoint"] == b.name
     assert line["tried"][0]["endpoint"] == a.name and line["tried"][0]["cancelled"] is True
@@ -41,8 +40,7 @@ def test_the_second_wins_and_the_first_is_called_off(rig):
 
 
 def in_flight(proxy):
-    m = metrics(proxy)
-    return sum(v for k, v in m.items() if k.startswith("outrigger_upstream_in_flight") or k.startswith("outrigger_endpoint_in_flight"))
+    return sum(e["in_flight"] for u in proxy.admin("GET", "/upstreams").json() for e in u["endpoints"])
 
 
 def test_the_first_wins_and_the_second_is_called_off(rig):
@@ -126,11 +124,11 @@ def test_clients_come_and_leave_at_random(rig):
                 with proxy.client() as c:
                     c.send(b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
                     if n % 3 == 0:
-                        time.sleep(.013 * (n % 11))
+                        time.sleep(.01 + .013 * (n % 11))         # not at once: the queue in front of the upstream is finite
                     else:
                         r = c.read()
                         if r.status != 200 or r.body != BODY:
-                            bad.append(r.status)
+                            bad.append((r.status, r.body[:300]))
             except Exception as e:
                 bad.append(repr(e))
     threads = [threading.Thread(target=coming_and_going, args=(n,)) for n in range(16)]

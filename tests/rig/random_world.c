@@ -39,11 +39,23 @@ static void draw_config(struct dice *d, struct text *out)
 		"", "    fallback: {status: 200, body: sorry}\n", "    fault: {delay: 4ms, share: 50%}\n",
 		"    fault: {abort: 503, share: 30%}\n", "    fallback: {status: 503, body: sorry}\n    fault: {delay: 2ms, abort: 500, share: 50%}\n",
 	};
+	static const char *const hedges[] = { "", "  hedge: {after: 1ms, max_extra: 100%}\n", "  hedge: {after: 7ms, max_extra: 50%}\n" };
+	static const char *const breakers[] = {
+		"", "  circuit_breaker: {consecutive_failures: 2, open_for: 10ms, half_open_requests: 1, probe_timeout: 3ms}\n",
+		"  circuit_breaker: {min_requests: 2, failure_rate: 20%, slow_request: {over: 1ms}, open_for: 10ms, recovery_ramp: 20ms}\n",
+	};
+	static const char *const limits[] = {
+		"", "  concurrency: {limit: 1, queue: 2, queue_timeout: 5ms}\n", "  concurrency: {limit: 2, queue: 10, streams: {max: 1}, discipline: lifo}\n",
+		"  concurrency: {limit: adaptive, adaptive: {initial: 2, max: 4}, queue: 10}\n",
+	};
+	static const char *const shares[] = { "", "", "  coalesce: {buffer: 4KiB, wait_timeout: 4ms}\n", "  coalesce: {max_waiters: 1}\n",
+		"  cache: {ttl: 5ms, stale_while_revalidate: 5ms, stale_if_error: 1s}\n" };
 	text_f(out, "listen: 127.0.0.1:8080\nclient: {max_request_body: %s}\ndefaults:\n  ", chance(d, 80) ? "1MiB" : "50KiB");
 	text_f(out, "%s\n", PICK(d, timeouts));
 	if (span_starts(text_span(out), SPAN("listen")) && !strstr(out->at, "timeout: 3ms"))
 		text_f(out, "%s", PICK(d, tries));
 	text_f(out, "%s%s%s%s", PICK(d, idles), PICK(d, retries), PICK(d, outliers), PICK(d, balances));
+	text_f(out, "%s%s%s%s", PICK(d, hedges), PICK(d, breakers), PICK(d, limits), PICK(d, shares));
 	text_f(out, "upstreams: {app: {endpoints: ['http://app-1:80'%s%s]}}\nroutes:\n  - path: /\n    upstream: app\n",
 		chance(d, 60) ? ", 'http://app-2:80'" : "", chance(d, 30) ? ", {url: 'http://app-3:80', weight: 5}" : "");
 	text_f(out, "%s", PICK(d, routes));
@@ -107,7 +119,7 @@ static void draw_guest(struct dice *d, struct world *w)
 		g->streams = chance(d, 40);
 		g->fault = chance(d, 8);
 		g->fault_at = dice_below(d, g->body + 1);
-	} else if (span_eq(g->method, SPAN("GET"))) {
+	} else if (span_eq(g->method, SPAN("GET")) && chance(d, 60)) {
 		g->upgrade = SPAN("websocket");   /* so that a 101 is always welcome */
 		g->tunnel = PICK(d, sizes);
 		g->body_by = PICK(d, pieces);
