@@ -24,6 +24,7 @@
 #include "core/client.h"
 #include "core/policy.h"
 #include "core/route.h"
+#include "core/timing.h"
 #include "http/forward.h"
 #include "http/message.h"
 
@@ -54,25 +55,6 @@ struct pipe {
 	struct buf held;                      /* request: kept for (re)sending; reply: waiting for the head's commit */
 };
 
-/* status: of its reply; 0: there was none, and `reason` says why; without a reason it was called off: another try was faster */
-struct attempt { uint64_t endpoint_id; struct span endpoint; enum reason reason; int status; uint64_t us; };
-
-/* Facts for logs, metrics and spans; times on the worker's clock, 0: did not happen. */
-struct timing {
-	uint64_t first_byte_us;               /* of the request                          */
-	uint64_t start_us;                    /* its head was complete                   */
-	uint64_t queue_us;                    /* spent waiting in doors on the way in (a duration)   */
-	uint64_t pause_us;                    /* ... and on the way out: between tries               */
-	uint64_t call_us;                     /* the last try was handed to the upstream */
-	uint64_t connect_us;                  /* duration of its connect; 0: reused      */
-	uint64_t reply_us;                    /* the reply's head came in                */
-	uint64_t commit_us;                   /* the head went out                       */
-	uint64_t over_us;
-	uint64_t upstream_us;                 /* with an upstream call pending, summed over tries (a duration) */
-	uint64_t waited_us;                   /* how much of that was before the head went out                 */
-	uint64_t lag_us;                      /* set by the back: from the beginning of the turn until the request was written, summed over tries */
-};
-
 struct exchange {
 	/* ── facts: policies and edges may read ── */
 	struct worker      *worker;
@@ -92,7 +74,11 @@ struct exchange {
 	enum reason         cut_by;           /* valid in settle(END_CUT)                */
 	enum reason         would_refuse;     /* the first refusal that a dry_run let pass */
 	enum served_by      served_by;
-	unsigned            attempt;          /* 1 for the first try; 0: none yet        */
+	unsigned            attempt;          /* tries so far, those that others have made for it included */
+	unsigned            calling;          /* the number of the last one of its own; 0: none yet        */
+	int                 upstream_status;  /* of the last try's reply; 0: none came   */
+	struct attempt      credited;         /* the last try of a call that ran for it: exchange_credit; us 0: it still ran */
+	struct trace_link   link;             /* the call of another request that this one's answer came from */
 	struct attempt     *tried; unsigned tried_count;      /* tries that did not make it, at most ATTEMPTS_MAX */
 	uint64_t            last_byte_us;     /* body byte in either direction           */
 	bool                local;            /* the reply in place is ours              */
@@ -102,6 +88,7 @@ struct exchange {
 	bool                expendable;       /* ... that nobody needs (a hedge): who would have to make it wait, or is not well, turns it away,
 	                                         and does not count it as refused */
 	/* ── policies may write ── */
+	const struct claims *claims;          /* of a verified token: see claims.h; NULL: there is none */
 	uint64_t            deadline_us;      /* absolute; TIMER_NEVER: none             */
 	uint64_t            try_deadline_us;  /* of this try                             */
 	uint64_t            patience_us;      /* the configured timeout, whatever the client would wait; 0: none */
@@ -134,7 +121,7 @@ struct exchange {
 	bool                keeping;          /* request_body.held begins at byte 0      */
 	bool                committed;
 	bool                reply_written;    /* the client has it all                   */
-	struct fields       extra;            /* of the reply: exchange_add_reply_field   */
+	struct fields       extra, own;       /* of the reply: exchange_add_reply_field; of the request: exchange_set_request_field */
 	struct {                              /* a local reply, made into bytes at commit */
 		unsigned    retry_after_s;
 		struct span detail, content_type, body, allow;
@@ -177,6 +164,8 @@ bool exchange_outbound(struct exchange *, struct request *out) __attribute__((wa
 /* Could the request be sent again: its body is still kept from byte 0, and no tunnel. */
 bool exchange_can_replay(const struct exchange *);
 void *exchange_slot(const struct exchange *, unsigned door);
+/* The try that is not among those that did not make it, if there is one (number 0: there is none). Spans: those of the exchange. */
+struct attempt exchange_last_try(const struct exchange *);
 /* Notes the running try as one that did not make it (retry calls this before AGAIN). */
 void exchange_note_attempt(struct exchange *, enum reason);
 /* The same of the running try of another one that works for this one, or that this one works for: it counts on from there. */

@@ -11,6 +11,8 @@ struct route;
 /* In admit, before PASS: these serve the call, and the doors further in are not asked. What they report (exchange_upstream_*) passes outward
  * from this door. No try is counted. In judge, before AGAIN: these serve another reply. */
 void exchange_divert(struct exchange *, const struct upstream_ops *, void *self);
+/* For the door that chooses: inward from here this way is gone. In admit, before PASS; in judge, before AGAIN: the try is thrown away. */
+void exchange_take_way(struct exchange *, const struct route *way);
 /* A request of a policy's own: like `model`, which may be over before it (all is copied), walking the doors from number `from` on of `route`.
  * Its client is the policy: a flight, a hedge, a copy for a mirror. The request's body is the policy's business, unless there is none. A
  * reply comes as the doors let it out, still with the fields that concern one connection, and a refusal without its body: see

@@ -192,7 +192,7 @@ static bool may_repeat(const struct retry_conf *c, const struct exchange *ex)
 	return false;
 }
 
-static void count(const struct exchange *ex, enum retry_result result) { counter_add(&ex->route->stats->retries[result], 1); }
+static void count(const struct exchange *ex, enum retry_result result) { counter_add(&ex->route->retries[result], 1); }
 
 /* The pause before the next try; false: it is longer than the caller would wait, so there is no next try. */
 static bool pause_us(const struct retry *r, struct exchange *ex, unsigned retries, uint64_t *us)

@@ -204,11 +204,26 @@ static void child_abort(void *client, struct exchange *child)
 	s->busy = false;
 }
 
+/* The worker goes, and its spawned requests with it. */
+static void ended_from_outside(struct second_try *s)
+{
+	s->broken = true;
+	if (s->serving) {
+		s->serving = false;
+		exchange_upstream_failed(s->ex, REASON_upstream_reset);
+		return;
+	}
+	s->state = SECOND_LOST;
+	s->told(s->slot);
+}
+
 static void child_done(void *client, struct exchange *child)
 {
 	struct second_try *s = client;
 	(void)child;
 	s->child = NULL;
+	if (s->ex && (s->serving || s->state == SECOND_RUNNING))
+		ended_from_outside(s);
 	free_if_done(s);
 }
 
