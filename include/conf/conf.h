@@ -52,13 +52,16 @@ struct conf_route {
 	struct span path;                                              /* as written: "/prefix", "=/exact", "~regex" */
 	struct conf_map headers;                                       /* all must be equal                  */
 	struct conf_upstream *upstream;                                /* NULL: `respond` answers            */
-	struct span to;                                                /* upstream: as written, a name or a URL */
+	struct conf_choice to;                                         /* upstream: as written, a name, a URL, or shares by name */
 	struct span rewrite_prefix;                                    /* .at NULL: none                     */
 	struct conf_map request_set, reply_set; struct conf_texts request_remove, reply_remove;
 	uint64_t max_request_body;                                     /* client.max_request_body, or the route's own */
 	void **settings;                                               /* [block index]: the block's struct, merged */
 	bool  *present;                                                /* [block index]                      */
 	unsigned index, line;
+	/* upstream: {v1: 95%, v2: 5%}. This route is the first of its ways; the others are whole routes too, alike but for upstream and settings. */
+	struct conf_route *others; unsigned other_count;
+	double share;                                                  /* of this way; 1 when there is one   */
 };
 
 struct conf_redis {
@@ -73,10 +76,18 @@ struct conf_redis {
 struct conf_origins;                       /* private: where each value came from */
 
 enum conf_access_to { CONF_LOG_OFF, CONF_LOG_STDOUT, CONF_LOG_STDERR, CONF_LOG_FILE };
-struct conf_access_log { enum conf_access_to to; struct span file; unsigned format; double sample; struct conf_texts skip_paths; };
+enum conf_access_format { CONF_ACCESS_AUTO, CONF_ACCESS_TEXT, CONF_ACCESS_JSON, CONF_ACCESS_OTEL, CONF_ACCESS_CLF };
+struct conf_always { unsigned status_min, status_max; uint64_t slower_us; bool retried; };    /* slower_us 0: does not count */
+struct conf_access_log {
+	enum conf_access_to to; struct span file; unsigned format; double sample; struct conf_always always; struct conf_texts skip_paths;
+};
+enum { CONF_BUCKETS_MAX = 32 };
+struct conf_metrics { bool per_endpoint; uint64_t bucket_us[CONF_BUCKETS_MAX]; unsigned bucket_count; };    /* 0: the usual ones */
+struct conf_tracing { struct span otlp; double sample; struct span service; };                 /* otlp empty: none */
 struct conf_log { unsigned level, format; };                       /* format: 0 auto, 1 text, 2 json     */
 struct conf_errors { unsigned format; bool full_detail; };         /* format: 0 auto, 1 json, 2 html     */
 struct conf_shutdown { uint64_t delay_us, timeout_us; };
+struct conf_overload { uint64_t queue_delay_us, loop_lag_us; double memory, descriptors; };       /* 0: does not count */
 
 struct conf {
 	struct arena arena;
@@ -90,8 +101,11 @@ struct conf {
 	struct conf_redis *redis; unsigned redis_count;
 	struct conf_log log;
 	struct conf_access_log access_log;
+	struct conf_metrics metrics;
+	struct conf_tracing tracing;
 	struct conf_errors errors;
 	struct conf_shutdown shutdown;
+	struct conf_overload overload;
 	uint64_t workers;                                              /* auto is already a number           */
 	const struct conf_block *blocks; unsigned block_count;         /* as handed in                       */
 	struct span file;                                              /* "outrigger.yaml", "-", "command line" */

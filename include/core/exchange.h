@@ -24,6 +24,7 @@
 #include "core/client.h"
 #include "core/policy.h"
 #include "core/route.h"
+#include "core/timing.h"
 #include "http/forward.h"
 #include "http/message.h"
 
@@ -51,26 +52,8 @@ struct pipe {
 	ptrdiff_t credit;                     /* bytes that may still be sent ahead      */
 	size_t    owed;                       /* taken by the receiver, not granted yet  */
 	uint64_t  total;                      /* bytes that came in                      */
+	bool      draining;                   /* reply: what is held goes out now, one by one     */
 	struct buf held;                      /* request: kept for (re)sending; reply: waiting for the head's commit */
-};
-
-/* status: of its reply; 0: there was none, and `reason` says why */
-struct attempt { uint64_t endpoint_id; struct span endpoint; enum reason reason; int status; uint64_t us; };
-
-/* Facts for logs, metrics and spans; times on the worker's clock, 0: did not happen. */
-struct timing {
-	uint64_t first_byte_us;               /* of the request                          */
-	uint64_t start_us;                    /* its head was complete                   */
-	uint64_t queue_us;                    /* spent waiting in doors on the way in (a duration)   */
-	uint64_t pause_us;                    /* ... and on the way out: between tries               */
-	uint64_t call_us;                     /* the last try was handed to the upstream */
-	uint64_t connect_us;                  /* duration of its connect; 0: reused      */
-	uint64_t reply_us;                    /* the reply's head came in                */
-	uint64_t commit_us;                   /* the head went out                       */
-	uint64_t over_us;
-	uint64_t upstream_us;                 /* with an upstream call pending, summed over tries (a duration) */
-	uint64_t waited_us;                   /* how much of that was before the head went out                 */
-	uint64_t lag_us;                      /* set by the back: from the beginning of the turn until the request was written, summed over tries */
 };
 
 struct exchange {
@@ -93,6 +76,9 @@ struct exchange {
 	enum reason         would_refuse;     /* the first refusal that a dry_run let pass */
 	enum served_by      served_by;
 	unsigned            attempt;          /* 1 for the first try; 0: none yet        */
+	int                 upstream_status;  /* of the last try's reply; 0: none came   */
+	struct attempt      credited;         /* the last try of a call that ran for it: exchange_credit; us 0: it still ran */
+	struct trace_link   link;             /* the call of another request that this one's answer came from */
 	struct attempt     *tried; unsigned tried_count;      /* tries that did not make it, at most ATTEMPTS_MAX */
 	uint64_t            last_byte_us;     /* body byte in either direction           */
 	bool                local;            /* the reply in place is ours              */
@@ -100,12 +86,14 @@ struct exchange {
 	bool                diverted;         /* a door serves this itself: exchange_divert                        */
 	bool                spawned;          /* a policy's own request: exchange_spawn                            */
 	/* ── policies may write ── */
+	const struct claims *claims;          /* of a verified token: see claims.h; NULL: there is none */
 	uint64_t            deadline_us;      /* absolute; TIMER_NEVER: none             */
 	uint64_t            try_deadline_us;  /* of this try                             */
 	uint64_t            patience_us;      /* the configured timeout, whatever the client would wait; 0: none */
 	struct endpoint    *endpoint;         /* where the next call goes; set by balance */
 	unsigned char       priority;         /* 0 critical, 1 default, 2 sheddable */
 	enum field_id       timeout_field;    /* in which the time left is told upstream; FIELD_OTHER: not at all */
+	bool                request_tapped;   /* a door inside has a request_tap, and wants to see this request's body */
 	size_t              replay_bytes;     /* how much request body is kept for another try; set by retry */
 	bool                reused_dead;      /* set by the back: failed on a reused connection before any reply byte, nothing else known */
 	bool                request_reached;  /* set by the back: some byte of this try's request may have been seen by the endpoint */
@@ -132,7 +120,7 @@ struct exchange {
 	bool                keeping;          /* request_body.held begins at byte 0      */
 	bool                committed;
 	bool                reply_written;    /* the client has it all                   */
-	struct fields       extra;            /* of the reply: exchange_add_reply_field   */
+	struct fields       extra, own;       /* of the reply: exchange_add_reply_field; of the request: exchange_set_request_field */
 	struct {                              /* a local reply, made into bytes at commit */
 		unsigned    retry_after_s;
 		struct span detail, content_type, body, allow;
@@ -175,12 +163,16 @@ bool exchange_outbound(struct exchange *, struct request *out) __attribute__((wa
 /* Could the request be sent again: its body is still kept from byte 0, and no tunnel. */
 bool exchange_can_replay(const struct exchange *);
 void *exchange_slot(const struct exchange *, unsigned door);
+/* The try that is not among those that did not make it, if there is one (number 0: there is none). Spans: those of the exchange. */
+struct attempt exchange_last_try(const struct exchange *);
 /* Notes the running try as one that did not make it (retry calls this before AGAIN). */
 void exchange_note_attempt(struct exchange *, enum reason);
 
-/* In admit, before PASS: these serve the call, and the doors further in are not asked. What they report (exchange_upstream_*) passes outward
- * from this door. No try is counted. In judge, before AGAIN: these serve another reply. */
+/* In admit, before PASS: these serve the call, and the doors further in are not asked. What they report goes outward from here. No try is
+ * counted. In judge, before AGAIN: these serve another reply. */
 void exchange_divert(struct exchange *, const struct upstream_ops *, void *self);
+/* For the door that chooses: inward from here this way is gone. In admit, before PASS; in judge, before AGAIN: the try is thrown away. */
+void exchange_take_way(struct exchange *, const struct route *way);
 /* A request of a policy's own: like `model`, which may be over before it (all is copied), walking the doors from number `from` on of `route`.
  * Its client is the policy: a flight, a hedge, a copy for a mirror. The request's body is the policy's business, unless there is none. A
  * reply comes as the doors let it out, still with the fields that concern one connection, and a refusal without its body: see

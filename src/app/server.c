@@ -13,8 +13,10 @@
 #include "app/admin.h"
 #include "app/conf_watch.h"
 #include "app/health.h"
+#include "app/keyring.h"
 #include "app/reload.h"
 #include "app/stores.h"
+#include "app/tracing.h"
 #include "app/version.h"
 #include "base/log.h"
 #include "base/must.h"
@@ -22,7 +24,7 @@
 #include "rows.h"
 #include "totals.h"
 
-enum { RESOLVE_PATIENCE_US = 2000000, LOG_AGAIN_US = 500000, FAREWELL_US = 5000000, BEAT_MIN_US = 10000 };
+enum { SETTLE_PATIENCE_US = 2000000, LOG_AGAIN_US = 500000, FAREWELL_US = 5000000, BEAT_MIN_US = 10000 };
 
 #define X(word) #word,
 static const char *const life_names[] = { LIVES(X) };
@@ -37,6 +39,16 @@ static void over(struct server *s)
 	loop_stop(&s->control);
 }
 
+static void over_at_last(void *self) { over(self); }
+
+/* Nobody is served any more; the last spans still go out. */
+static void wind_up(struct server *s)
+{
+	s->life = LIFE_stopping;
+	if (!tracing_flush(s->tracing, over_at_last, s))
+		over(s);
+}
+
 static void out_of_patience(struct timer *t)
 {
 	struct server *s = container_of(t, struct server, patience);
@@ -47,7 +59,7 @@ static void out_of_patience(struct timer *t)
 	log_begin(&l, LOG_WARN, "drain_timeout");
 	log_u64(&l, "requests_cut", left);
 	log_end(&l);
-	over(s);
+	wind_up(s);
 }
 
 static void begin_drain(struct timer *t)
@@ -90,8 +102,10 @@ static void one_drained(struct message *m)
 	struct drained *d = container_of(m, struct drained, message);
 	struct server *s = d->server;
 	free(d);
-	if (++s->drained == s->thread_count && s->life == LIFE_draining)
-		over(s);
+	if (++s->drained == s->thread_count && s->life == LIFE_draining) {
+		worker_disarm(&s->control.worker, &s->patience);
+		wind_up(s);
+	}
 }
 
 void server_thread_drained(struct server *s)
@@ -300,7 +314,12 @@ static int prepare(struct server *s)
 		return complain(c->admin.listen, why);
 	s->fetcher = fetcher_new(&s->control.uv);
 	s->health = s->fetcher ? health_new(&s->control.uv, s->fetcher) : NULL;
-	return s->resolver && s->health ? EXIT_DONE : EXIT_INTERNAL;
+	s->keyring = s->fetcher ? keyring_new(&s->control.uv, s->fetcher, s->shared) : NULL;
+	s->tracing = s->health ? tracing_new(&s->control, s->fetcher, s->thread_count, (struct span){ s->instance, sizeof(s->instance) }) : NULL;
+	if (!s->resolver || !s->tracing || !s->keyring)
+		return EXIT_INTERNAL;
+	tracing_adopt(s->tracing, c);
+	return EXIT_DONE;
 }
 
 static void serve(void *self)
@@ -327,7 +346,14 @@ static void serve(void *self)
 		beat(&s->heartbeat);
 }
 
-static void resolved_enough(struct timer *t) { serve(container_of(t, struct server, delay)); }
+static void settled(void *self)
+{
+	struct server *s = self;
+	if (--s->unsettled == 0)
+		serve(s);
+}
+
+static void waited_enough(struct timer *t) { serve(container_of(t, struct server, delay)); }
 
 static void tear_down(struct server *s)
 {
@@ -342,6 +368,8 @@ static void tear_down(struct server *s)
 	reload_free(s->reload);
 	stores_free(s->stores);
 	health_free(s->health);
+	keyring_free(s->keyring);
+	tracing_free(s->tracing);
 	fetcher_free(s->fetcher);
 	resolver_free(s->resolver);
 	for (unsigned i = 0; i < s->thread_count; i++)
@@ -397,8 +425,12 @@ int server_run(struct conf *conf, const struct conf_reader *reader)
 		return EXIT_INTERNAL;
 	log_start(wake_writer, s);
 	write_log_again(&s->log_again);
-	worker_arm(&s->control.worker, &s->delay, RESOLVE_PATIENCE_US, resolved_enough);
-	resolver_on_settled(s->resolver, serve, s);
+	overload_start(&s->overload, s);
+	worker_arm(&s->control.worker, &s->delay, SETTLE_PATIENCE_US, waited_enough);
+	s->unsettled = 2;
+	keyring_look(s->keyring);
+	keyring_on_settled(s->keyring, settled, s);
+	resolver_on_settled(s->resolver, settled, s);
 	look_after_upstreams(s);
 	loop_run(&s->control);
 	code = s->exit_code;

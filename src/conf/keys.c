@@ -3,6 +3,7 @@
 
 static const char *const log_levels[] = { "error", "warn", "info", "debug", NULL };       /* as enum log_level */
 static const char *const log_formats[] = { "auto", "text", "json", NULL };
+static const char *const access_formats[] = { "auto", "text", "json", "otel", "clf", NULL };       /* as enum conf_access_format */
 static const char *const error_formats[] = { "auto", "json", "html", NULL };
 
 static const struct conf_key listen_keys[] = {
@@ -151,8 +152,9 @@ const struct conf_key conf_route_keys[] = {
 		.example = "[GET, POST]"),
 	CONF_ROW(struct conf_route, "headers", headers, CONF_T_MAP, .read = read_field,
 		.help = "only when all of these fields have these values", .example = "{x-beta: \"1\"}"),
-	CONF_ROW(struct conf_route, "upstream", to, CONF_T_TEXT, .help = "name of an upstream, or the URL of its only endpoint",
-		.example = "http://127.0.0.1:3000"),
+	CONF_ROW(struct conf_route, "upstream", to, CONF_T_TEXT_OR_MAP,
+		.help = "name of an upstream, or the URL of its only endpoint; or a split: shares by name, the stable one first, 100% together",
+		.example = "http://127.0.0.1:3000, or {v1: 95%, v2: 5%}"),
 	FLAT("rewrite", rewrite_keys, "change the path before it goes to the upstream"),
 	FLAT("request_headers", request_headers_keys, "change the fields that the upstream gets"),
 	FLAT("response_headers", response_headers_keys, "change the fields that the client gets"),
@@ -161,8 +163,6 @@ const struct conf_key conf_route_keys[] = {
 		.example = "64MiB"),
 	CONF_NOT_YET("hedge", "a second request when the first is slow"),
 	CONF_NOT_YET("idempotency", "answer a repeated request from memory"),
-	CONF_NOT_YET("mirror", "copy requests to another upstream"),
-	CONF_NOT_YET("auth", "check JSON web tokens"),
 	CONF_END
 };
 
@@ -173,14 +173,36 @@ static const struct conf_key log_keys[] = {
 	CONF_WORD(struct conf_log, "format", format, log_formats, "auto", "auto: text on a terminal, json elsewhere"),
 	CONF_END
 };
+static const struct conf_key always_keys[] = {
+	CONF_CUSTOM(struct conf_always, "status", status_min, read_always_status, "500-599", "a status, or a range of them; off: none"),
+	CONF_DURATION(struct conf_always, "slower_than", slower_us, "1s", "0s", "24h", "requests that took longer; 0s: slowness does not count"),
+	CONF_BOOL(struct conf_always, "retried", retried, "true", "requests that took more than one try"),
+	CONF_END
+};
 static const struct conf_key access_log_keys[] = {
 	CONF_CUSTOM(struct conf_access_log, "to", to, read_access_to, "stdout", "stdout, stderr, off, or a file (SIGUSR1 reopens it)"),
-	CONF_WORD(struct conf_access_log, "format", format, log_formats, "auto", "auto: text on a terminal, json elsewhere"),
+	CONF_WORD(struct conf_access_log, "format", format, access_formats, "auto",
+		"text, json, otel (JSON of OTLP, one log record a line) or clf (Combined Log Format); auto: text on a terminal, json elsewhere"),
 	CONF_SHARE(struct conf_access_log, "sample", sample, "100%", "share of the requests that is logged"),
 	CONF_ROW(struct conf_access_log, "skip_paths", skip_paths, CONF_T_TEXTS, .preset = "[/livez, /readyz, /healthz]",
 		.read = read_absolute_path,
 		.help = "paths that are not logged when they succeed"),
-	CONF_NOT_YET("always", "requests that are logged whatever the sample"),
+	CONF_BLOCK(struct conf_access_log, "always", always, always_keys, "requests that are logged whatever the sample"),
+	CONF_END
+};
+static const struct conf_key metrics_keys[] = {
+	CONF_BOOL(struct conf_metrics, "per_endpoint", per_endpoint, "true", "a series for each endpoint; false: only for each upstream"),
+	CONF_CUSTOM(struct conf_metrics, "buckets", bucket_us, read_buckets, "default",
+		"upper ends of the buckets of all histograms: a list of durations; default: 1ms to 1m in fifteen steps"),
+	CONF_END
+};
+static const struct conf_key tracing_keys[] = {
+	CONF_ROW(struct conf_tracing, "otlp", otlp, CONF_T_TEXT, .preset = "${OTEL_EXPORTER_OTLP_ENDPOINT:-}", .read = read_collector,
+		.help = "collector that gets spans by OTLP over HTTP, in JSON; empty: none", .example = "http://127.0.0.1:4318"),
+	CONF_SHARE(struct conf_tracing, "sample", sample, "1%",
+		"share of the traces begun here; the caller's decision is kept, and errors always are"),
+	CONF_ROW(struct conf_tracing, "service", service, CONF_T_TEXT, .preset = "${OTEL_SERVICE_NAME:-outrigger}",
+		.help = "what it is called there (service.name)"),
 	CONF_END
 };
 static const struct conf_key errors_keys[] = {
@@ -195,6 +217,15 @@ static const struct conf_key shutdown_keys[] = {
 	CONF_END
 };
 
+static const struct conf_key overload_keys[] = {
+	CONF_DURATION(struct conf_overload, "queue_delay", queue_delay_us, "100ms", "0s", "1h",
+		"mean wait in an upstream's line (see concurrency.queue); for that upstream only"),
+	CONF_DURATION(struct conf_overload, "loop_lag", loop_lag_us, "20ms", "0s", "1m",
+		"until a worker looks at what has come in; for that worker only"),
+	CONF_SHARE(struct conf_overload, "memory", memory, "90%", "outrigger's own resident memory, of what its cgroup may have; not without one"),
+	CONF_SHARE(struct conf_overload, "descriptors", descriptors, "90%", "open descriptors, of RLIMIT_NOFILE"),
+	CONF_END
+};
 static const struct conf_key redis_keys[] = {
 	CONF_ROW(struct conf_redis, "url", url, CONF_T_CUSTOM, .read = read_redis_url, .flags = CONF_REQUIRED,
 		.help = "redis://host:port/database, with user@ before the host when Redis wants one, or unix:/path",
@@ -220,15 +251,17 @@ const struct conf_key conf_top_keys[] = {
 	LEVEL("routes", "who goes where: a list"),
 	CONF_BLOCK(struct conf, "log", log, log_keys, "what outrigger says about itself, on standard error"),
 	CONF_BLOCK(struct conf, "access_log", access_log, access_log_keys, "one line per request"),
+	CONF_BLOCK(struct conf, "metrics", metrics, metrics_keys, "what /metrics tells"),
+	CONF_BLOCK(struct conf, "tracing", tracing, tracing_keys, "where spans go"),
 	CONF_BLOCK(struct conf, "errors", errors, errors_keys, "answers that outrigger gives itself"),
 	CONF_BLOCK(struct conf, "shutdown", shutdown, shutdown_keys, "how outrigger stops"),
+	CONF_BLOCK(struct conf, "overload", overload, overload_keys,
+		"when it is too much: then `shed` begins, nothing is retried, idle clients leave sooner; 0 (0s, 0%): does not count"),
 	CONF_ROW(struct conf, "workers", workers, CONF_T_CUSTOM, .read = read_workers, .preset = "1", .flags = CONF_ONCE,
 		.help = "threads that serve; auto: as many as processors allowed by affinity and cgroup"),
 	{ .name = "redis", .type = CONF_T_NAMED, .offset = offsetof(struct conf, redis), .keys = redis_keys, .item_size = sizeof(struct conf_redis),
 		.present_offset = CONF_NO_PRESENCE, .help = "stores that several instances share, by name", .example = "main" },
 	CONF_NOT_YET("flags", "feature flags"),
-	CONF_NOT_YET("metrics", "what is counted"),
-	CONF_NOT_YET("tracing", "spans by OTLP"),
 	CONF_NOT_YET("include", "more files"),
 	CONF_END
 };

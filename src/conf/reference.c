@@ -8,8 +8,8 @@ void reference_form(const struct conf_key *row, struct text *out)
 	static const char *const forms[] = {
 		[CONF_T_BOOL] = "true or false", [CONF_T_COUNT] = "count", [CONF_T_DURATION] = "duration", [CONF_T_SIZE] = "size",
 		[CONF_T_RATE] = "rate", [CONF_T_BYTE_RATE] = "bytes per second", [CONF_T_SHARE] = "share", [CONF_T_TEXT] = "text",
-		[CONF_T_TEXTS] = "text or list of texts", [CONF_T_MAP] = "mapping of texts", [CONF_T_BLOCK] = "mapping",
-		[CONF_T_LIST] = "one or a list", [CONF_T_NAMED] = "mapping of names", [CONF_T_CUSTOM] = "text",
+		[CONF_T_TEXTS] = "text or list of texts", [CONF_T_MAP] = "mapping of texts", [CONF_T_TEXT_OR_MAP] = "text or mapping of texts",
+		[CONF_T_BLOCK] = "mapping", [CONF_T_LIST] = "one or a list", [CONF_T_NAMED] = "mapping of names", [CONF_T_CUSTOM] = "text",
 	};
 	if (row->type == CONF_T_WORD) {
 		for (const char *const *w = row->words; *w; w++)
@@ -41,7 +41,9 @@ void reference_preset(const struct conf_key *row, struct text *out)
 {
 	if (!row->preset)
 		return;
-	if (row->type == CONF_T_TEXT)
+	if (strstr(row->preset, "${"))            /* what the environment says: not a text that happens to look like it */
+		text_f(out, "\"%s\"", row->preset);
+	else if (row->type == CONF_T_TEXT)
 		emit_yaml_text(out, span_of(row->preset), false);
 	else
 		text_add(out, span_of(row->preset));

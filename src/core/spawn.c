@@ -1,5 +1,6 @@
 /* spawn.c - a policy's own requests, and calls that a policy serves itself. */
 #include "base/must.h"
+#include "core/claims.h"
 #include "core/exchange.h"
 #include "local.h"
 
@@ -15,6 +16,34 @@ void exchange_divert(struct exchange *ex, const struct upstream_ops *ops, void *
 	ex->ops_self = self;
 }
 
+void exchange_take_way(struct exchange *ex, const struct route *way)
+{
+	must(way->router == ex->route->router && way->index == ex->route->index && !ex->committed);
+	if (ex->walk.way < 0)
+		exchange_drop_try(ex);
+	must(ex->walk.let_in == (unsigned)ex->walk.at + 1 && ex->walk.let_in == way->fork);
+	ex->route = way;
+	if (ex->endpoint)
+		endpoint_unref(ex->endpoint);             /* of the other way */
+	ex->endpoint = NULL;
+}
+
+static bool copy_claims(struct exchange *ex, const struct claims *from)
+{
+	struct claims *claims = arena_take(&ex->arena, sizeof(*claims));
+	struct claim *at = arena_take(&ex->arena, from->count * sizeof(*at) + 1);
+	if (!claims || !at)
+		return false;
+	for (unsigned i = 0; i < from->count; i++) {
+		at[i] = (struct claim){ arena_copy(&ex->arena, from->at[i].name), arena_copy(&ex->arena, from->at[i].value) };
+		if (!at[i].name.at || !at[i].value.at)
+			return false;
+	}
+	*claims = (struct claims){ at, from->count };
+	ex->claims = claims;
+	return true;
+}
+
 static bool copy_facts(struct exchange *ex, const struct exchange *model)
 {
 	ex->trace = model->trace;
@@ -28,7 +57,8 @@ static bool copy_facts(struct exchange *ex, const struct exchange *model)
 	ex->client_address = arena_copy(&ex->arena, model->client_address);
 	ex->scheme = arena_copy(&ex->arena, model->scheme);
 	ex->slots = arena_take(&ex->arena, ex->route->slot_bytes + 1);
-	return ex->slots && request_copy(&ex->request, &model->request, &ex->arena);
+	return ex->slots && (!model->own.count || fields_copy(&ex->own, &model->own, &ex->arena, 0))
+		&& (!model->claims || copy_claims(ex, model->claims)) && request_copy(&ex->request, &model->request, &ex->arena);
 }
 
 static void say_nothing(void *client, struct exchange *ex) { (void)client; (void)ex; }
@@ -67,9 +97,33 @@ void exchange_refuse_like(struct exchange *ex, const struct exchange *from)
 		ex->answer.detail = arena_copy(&ex->arena, detail);
 }
 
+struct attempt exchange_last_try(const struct exchange *ex)
+{
+	const struct timing *t = &ex->timing;
+	bool noted = ex->tried_count && ex->tried[ex->tried_count - 1].number == ex->attempt;
+	if (ex->credited.number || !ex->attempt || noted)
+		return ex->credited;
+	uint64_t end_us = t->call_end_us ? t->call_end_us : ex->worker->now_us;
+	struct attempt a = {
+		.status = ex->upstream_status, .us = end_us - t->call_us, .number = ex->attempt, .at_us = t->call_us, .connect_us = t->connect_us,
+		.reply_us = t->reply_us,
+		.reason = ex->failure != REASON_NONE ? ex->failure
+			: !t->reply_us || ex->reason == REASON_response_truncated ? ex->reason : REASON_NONE,
+	};
+	if (ex->endpoint) {
+		a.endpoint_id = ex->endpoint->id;
+		a.endpoint = ex->endpoint->name;
+	}
+	return a;
+}
+
 void exchange_credit(struct exchange *ex, const struct exchange *from)
 {
 	ex->attempt = from->attempt;
+	ex->credited = exchange_last_try(from);
+	ex->credited.endpoint = SPAN_NONE;        /* it is ex->endpoint */
+	if (!from->timing.call_end_us)
+		ex->credited.us = 0;              /* it still runs */
 	if (from->endpoint != ex->endpoint) {
 		if (ex->endpoint)
 			endpoint_unref(ex->endpoint);

@@ -136,7 +136,7 @@ static enum answer cache_admit(struct policy *p, struct exchange *ex, void *memo
 	slot->looks = !ex->spawned && cache_demand_of(&ex->request, &slot->demand) && !slot->demand.no_store;
 	if (!slot->looks)
 		return PASS;
-	cache_find(d->core, &ex->request, &slot->demand, ex->worker->now_us, &found);
+	cache_find(d->core, ex, &slot->demand, ex->worker->now_us, &found);
 	if (!found.capture)
 		return PASS;
 	slot->age_us = found.age_us;
@@ -195,7 +195,7 @@ static void judge_others(struct cache *d, struct exchange *ex)
 	bool unsafe = ex->request.method != METHOD_GET && ex->request.method != METHOD_HEAD && ex->request.method != METHOD_OPTIONS
 		&& ex->request.method != METHOD_TRACE;
 	if (unsafe && ex->reply.status >= 200 && ex->reply.status < 400)
-		cache_forget(d->core, &ex->request);
+		cache_forget(d->core, ex);
 	cache_note(d->core, CACHE_bypass);
 	tell(ex, unsafe ? "fwd=method" : "fwd=bypass", false, 0, "");
 }
@@ -254,7 +254,7 @@ static void cache_settle(struct policy *p, struct exchange *ex, void *memory, en
 	if (slot->grows && how == END_SENT && !ex->reply_trailers.count) {
 		slot->grows->ended = true;
 		fields_drop_name(&slot->grows->reply.fields, SPAN("age"));
-		cache_keep(d->core, &ex->request, slot->grows, &slot->terms, ex->worker->now_us);
+		cache_keep(d->core, ex, slot->grows, &slot->terms, ex->worker->now_us);
 	}
 	worker_disarm(ex->worker, &slot->hurry);
 	drop_growth(d, slot);

@@ -21,11 +21,14 @@ struct cache_entry {
 
 /* ── keys ── */
 
-static bool page_key(const struct request *r, struct text *out)
+/* Of a split route: what one version answers is not the other's answer. */
+static bool page_key(const struct request *r, struct span upstream, struct text *out)
 {
 	text_add(out, r->authority);
 	text_char(out, '\n');
 	text_add(out, r->target);
+	text_char(out, '\n');
+	text_add(out, upstream);
 	return !out->cut;
 }
 
@@ -71,21 +74,21 @@ static void entry_drop(struct cache_core *core, struct cache_entry *e)
 	free(page);
 }
 
-static struct cache_page *page_find(struct cache_core *core, const struct request *r)
+static struct cache_page *page_find(struct cache_core *core, const struct request *r, struct span upstream)
 {
 	char memory[KEY_MAX];
 	struct text key;
 	text_over(&key, memory, sizeof(memory));
-	struct map_entry *found = page_key(r, &key) ? map_find(&core->pages, text_span(&key)) : NULL;
+	struct map_entry *found = page_key(r, upstream, &key) ? map_find(&core->pages, text_span(&key)) : NULL;
 	return found ? container_of(found, struct cache_page, entry) : NULL;
 }
 
-static struct cache_page *page_new(struct cache_core *core, const struct request *r)
+static struct cache_page *page_new(struct cache_core *core, const struct request *r, struct span upstream)
 {
 	char memory[KEY_MAX];
 	struct text key;
 	text_over(&key, memory, sizeof(memory));
-	if (!page_key(r, &key))
+	if (!page_key(r, upstream, &key))
 		return NULL;
 	struct cache_page *page = calloc(1, sizeof(*page) + key.len);
 	if (!page)
@@ -109,9 +112,10 @@ static bool answers(const struct cache_entry *e, const struct request *r)
 	return vary_key(&e->capture->reply, r, &vary) && span_eq(text_span(&vary), e->vary);
 }
 
-static struct cache_entry *entry_find(struct cache_core *core, const struct request *r)
+static struct cache_entry *entry_find(struct cache_core *core, const struct exchange *ex)
 {
-	struct cache_page *page = page_find(core, r);
+	const struct request *r = &ex->request;
+	struct cache_page *page = page_find(core, r, ex->route->upstream->name);
 	if (!page)
 		return NULL;
 	list_each(l, &page->variants)
@@ -122,11 +126,11 @@ static struct cache_entry *entry_find(struct cache_core *core, const struct requ
 
 /* ── looking ── */
 
-void cache_find(struct cache_core *core, const struct request *r, const struct cache_demand *demand, uint64_t now_us, struct cache_found *out)
+void cache_find(struct cache_core *core, const struct exchange *ex, const struct cache_demand *demand, uint64_t now_us, struct cache_found *out)
 {
 	*out = (struct cache_found){ 0 };
 	pthread_mutex_lock(&core->lock);
-	struct cache_entry *e = entry_find(core, r);
+	struct cache_entry *e = entry_find(core, ex);
 	if (e && (!demand->personal || e->for_all)) {
 		uint64_t late = now_us > e->fresh_until_us ? now_us - e->fresh_until_us : 0;
 		out->capture = capture_ref(e->capture);
@@ -176,15 +180,16 @@ static struct cache_entry *entry_new(const struct request *r, struct capture *c,
 	return e;
 }
 
-bool cache_keep(struct cache_core *core, const struct request *r, struct capture *c, const struct cache_terms *t, uint64_t now_us)
+bool cache_keep(struct cache_core *core, const struct exchange *ex, struct capture *c, const struct cache_terms *t, uint64_t now_us)
 {
+	const struct request *r = &ex->request;
 	struct cache_entry *e = entry_new(r, c, t, now_us);
 	if (!e)
 		return false;
 	pthread_mutex_lock(&core->lock);
-	struct cache_entry *before = entry_find(core, r);
-	struct cache_page *page = page_find(core, r);
-	page = page ? page : page_new(core, r);
+	struct cache_entry *before = entry_find(core, ex);
+	struct cache_page *page = page_find(core, r, ex->route->upstream->name);
+	page = page ? page : page_new(core, r, ex->route->upstream->name);
 	bool kept = page && e->bytes <= core->max_size;
 	if (kept) {
 		e->page = page;
@@ -213,30 +218,38 @@ bool cache_keep(struct cache_core *core, const struct request *r, struct capture
 	return kept;
 }
 
-void cache_extend(struct cache_core *core, const struct request *r, const struct cache_terms *t, uint64_t now_us)
+void cache_extend(struct cache_core *core, const struct exchange *ex, const struct cache_terms *t, uint64_t now_us)
 {
 	pthread_mutex_lock(&core->lock);
-	struct cache_entry *e = entry_find(core, r);
+	struct cache_entry *e = entry_find(core, ex);
 	if (e)
 		set_terms(e, t, now_us);
 	pthread_mutex_unlock(&core->lock);
 }
 
-void cache_refresh_failed(struct cache_core *core, const struct request *r, uint64_t now_us)
+void cache_refresh_failed(struct cache_core *core, const struct exchange *ex, uint64_t now_us)
 {
 	pthread_mutex_lock(&core->lock);
-	struct cache_entry *e = entry_find(core, r);
+	struct cache_entry *e = entry_find(core, ex);
 	if (e)
 		e->refreshing_until_us = now_us + REFRESH_AGAIN_US;
 	pthread_mutex_unlock(&core->lock);
 }
 
-void cache_forget(struct cache_core *core, const struct request *r)
+static void forget_of(struct cache_core *core, const struct request *r, const struct route *way)
 {
-	pthread_mutex_lock(&core->lock);
-	struct cache_page *page = page_find(core, r);
+	struct cache_page *page = page_find(core, r, way->upstream->name);
 	for (unsigned n = page ? page->count : 0; n; n--)
 		entry_drop(core, container_of(list_first(&page->variants), struct cache_entry, variant));
+}
+
+void cache_forget(struct cache_core *core, const struct exchange *ex)
+{
+	const struct route *first = &ex->route->router->routes[ex->route->index];
+	pthread_mutex_lock(&core->lock);
+	forget_of(core, &ex->request, first);
+	for (unsigned i = 0; i < first->other_count; i++)
+		forget_of(core, &ex->request, &first->others[i]);
 	pthread_mutex_unlock(&core->lock);
 }
 

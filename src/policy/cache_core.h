@@ -1,4 +1,4 @@
-/* cache_core.h - the answers that a route keeps, for the whole process: by host and target, and by what they vary with; bounded by bytes, the
+/* cache_core.h - the answers that a route keeps, by host, target and upstream, and by what they vary with; bounded by bytes, the
  * least recently used goes first. Behind one short lock. What is kept never changes (capture.h), so it is read without.
  */
 #ifndef SRC_POLICY_CACHE_CORE_H
@@ -10,6 +10,7 @@
 #include "base/map.h"
 #include "cache_rules.h"
 #include "capture.h"
+#include "core/exchange.h"
 #include "core/shared.h"
 
 #define CACHE_RESULTS(X) X(hit) X(miss) X(stale) X(bypass)
@@ -40,15 +41,15 @@ struct cache_found {
 	bool     may_revalidate, refresh;     /* it may be given while it is asked for again; and the caller is the one to ask */
 	bool     on_error;                    /* it may be given instead of an error */
 };
-void cache_find(struct cache_core *, const struct request *, const struct cache_demand *, uint64_t now_us, struct cache_found *);
+void cache_find(struct cache_core *, const struct exchange *, const struct cache_demand *, uint64_t now_us, struct cache_found *);
 /* The answer to this request. Takes its own reference. false: no memory, too large, or it varies with everything. */
-bool cache_keep(struct cache_core *, const struct request *, struct capture *, const struct cache_terms *, uint64_t now_us);
+bool cache_keep(struct cache_core *, const struct exchange *, struct capture *, const struct cache_terms *, uint64_t now_us);
 /* The upstream says that what is kept is good (304). */
-void cache_extend(struct cache_core *, const struct request *, const struct cache_terms *, uint64_t now_us);
+void cache_extend(struct cache_core *, const struct exchange *, const struct cache_terms *, uint64_t now_us);
 /* A refresh came to nothing; the next one may come after a second. */
-void cache_refresh_failed(struct cache_core *, const struct request *, uint64_t now_us);
-/* What is kept for this target is no longer so (RFC 9111 §4.4). */
-void cache_forget(struct cache_core *, const struct request *);
+void cache_refresh_failed(struct cache_core *, const struct exchange *, uint64_t now_us);
+/* What is kept for this target is no longer so (RFC 9111 §4.4), whichever version of a split has answered it. */
+void cache_forget(struct cache_core *, const struct exchange *);
 /* Room for n more bytes of an answer that has `so_far`? They are counted until cache_give_room. */
 bool cache_take_room(struct cache_core *, size_t so_far, size_t n);
 void cache_give_room(struct cache_core *, size_t n);

@@ -42,7 +42,7 @@ static void extend(struct refresh *r, const struct reply *not_modified)
 		r->terms.fresh_us += r->terms.age_us;
 		r->terms.age_us = 0;
 	}
-	cache_extend(r->core, &r->child->request, &r->terms, r->worker->now_us);
+	cache_extend(r->core, r->child, &r->terms, r->worker->now_us);
 	r->good = true;
 }
 
@@ -56,7 +56,7 @@ static void child_head(void *client, struct exchange *child)
 	} else if (cache_terms_of(&child->reply, false, &r->wishes, r->worker->wall_ms, &r->terms)) {
 		r->grows = capture_new(&child->reply);
 	} else if (child->reply.status < 500) {
-		cache_forget(r->core, &child->request);   /* it is for all no longer, or gone */
+		cache_forget(r->core, child);   /* it is for all no longer, or gone */
 		r->good = true;
 	}
 }
@@ -77,7 +77,7 @@ static void child_body(void *client, struct exchange *child, struct slice bytes,
 	if (r->grows && !child->reply_trailers.count) {
 		r->grows->ended = true;
 		fields_drop_name(&r->grows->reply.fields, SPAN("age"));
-		r->good = cache_keep(r->core, &child->request, r->grows, &r->terms, r->worker->now_us);
+		r->good = cache_keep(r->core, child, r->grows, &r->terms, r->worker->now_us);
 	}
 	exchange_client_done(child);
 }
@@ -86,7 +86,7 @@ static void child_done(void *client, struct exchange *child)
 {
 	struct refresh *r = client;
 	if (!r->good)
-		cache_refresh_failed(r->core, &child->request, r->worker->now_us);
+		cache_refresh_failed(r->core, child, r->worker->now_us);
 	drop_growth(r);
 	worker_disarm(r->worker, &r->patience);
 	capture_unref(r->has);
@@ -124,7 +124,7 @@ void cache_refresh(struct cache *d, struct exchange *model, const void *slot, st
 		r->child = exchange_spawn(model, model->route, exchange_door(model, slot) + 1, &child_ops, r);
 	if (!r || !r->child) {
 		free(r);
-		cache_refresh_failed(d->core, &model->request, model->worker->now_us);
+		cache_refresh_failed(d->core, model, model->worker->now_us);
 		return;
 	}
 	for (unsigned i = 0; i < sizeof(conditions) / sizeof(*conditions); i++)
