@@ -117,6 +117,7 @@ struct exchange {
 	struct pipe         request_body, reply_body;
 	uint64_t            request_taken;    /* body bytes that the running call has taken */
 	uint64_t            request_paid;     /* the most that any call has taken: what was paid back to the client */
+	struct { void (*here)(struct exchange *, void *slot); void *slot; size_t bytes; } awaited;     /* exchange_await_body */
 	bool                keeping;          /* request_body.held begins at byte 0      */
 	bool                committed;
 	bool                reply_written;    /* the client has it all                   */

@@ -80,6 +80,11 @@ static void give(struct exchange *ex, struct slice bytes, bool end)
 	ex->ops->body(ex->call, bytes, end);
 }
 
+static bool has_come(const struct exchange *ex, size_t bytes)
+{
+	return ex->request_body.state == PIPE_ENDED || ex->request_body.held.len >= bytes;
+}
+
 static void tap_request(struct exchange *ex, const struct slice *bytes, bool end)
 {
 	for (unsigned i = ex->walk.from; i < ex->walk.let_in; i++)
@@ -118,6 +123,22 @@ void exchange_request_body(struct exchange *ex, struct slice bytes, bool end)
 		return;                   /* the answer did not wait for the rest of the request: nobody wants it */
 	if (bytes.len && !buf_keep(&p->held, bytes))
 		exchange_client_fault(ex, REASON_internal_error, NULL);
+	else if (ex->awaited.here && has_come(ex, ex->awaited.bytes)) {
+		void (*here)(struct exchange *, void *) = ex->awaited.here;
+		ex->awaited.here = NULL;
+		here(ex, ex->awaited.slot);
+	}
+}
+
+bool exchange_await_body(struct exchange *ex, size_t bytes, void (*here)(struct exchange *, void *slot), void *slot)
+{
+	must(bytes <= PIPE_WINDOW && (!here || !ex->call));
+	if (here && has_come(ex, bytes))
+		return true;
+	ex->awaited.here = here;
+	ex->awaited.slot = slot;
+	ex->awaited.bytes = bytes;
+	return false;
 }
 
 void body_call_begins(struct exchange *ex) { ex->request_taken = 0; }

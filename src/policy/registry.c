@@ -10,6 +10,7 @@ static const struct policy_type *const types[] = {
 	&shed_policy,       /* behind priority, which decides who goes first; before all that holds or costs something             */
 	&respond_policy,    /* before fault: a maintenance page needs no chaos, and no upstream                                    */
 	&fault_policy,      /* before retry: an injected abort must reach the client, not be repaired by our own retry             */
+	&idempotency_policy,    /* behind fault: what that says is not kept; before mirror and split, for what really runs */
 	&mirror_policy,     /* behind fault: a copy is for what really runs; before split: each request is copied once, whichever way it goes */
 	&split_policy,      /* before all that belongs to one upstream, answers kept included: those doors are there for each version */
 	&cache_policy,      /* before coalesce: what is there needs no flight; behind all that may refuse the client                */
