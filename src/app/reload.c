@@ -5,6 +5,7 @@
 
 #include "app/admin.h"
 #include "app/health.h"
+#include "app/keyring.h"
 #include "app/stores.h"
 #include "app/tracing.h"
 #include "base/log.h"
@@ -197,6 +198,7 @@ static int refuse(struct reload *r, struct text *out)
 	log_begin(&l, LOG_ERROR, "reload_refused");
 	log_span(&l, "error", line);
 	log_end(&l);
+	server_tell_ready(r->server);
 	return 422;
 }
 
@@ -262,6 +264,7 @@ int reload_begin(struct reload *r, struct text *out)
 		return 409;
 	}
 	r->error.len = 0;
+	notify_reloading(&s->notify, s->control.worker.now_us);
 	conf_report_init(&report);
 	r->conf = r->reader.read(r->reader.self, &report);
 	text_add(&r->error, text_span(&report.text));
@@ -317,6 +320,7 @@ static void put_in_force(struct reload *r)
 	log_set_level((enum log_level)s->conf->log.level);
 	server_digest(s);
 	admin_adopt(s->admin);
+	keyring_look(s->keyring);
 	tracing_adopt(s->tracing, s->conf);
 }
 
@@ -362,4 +366,5 @@ void reload_adopted(struct message *m)
 	r->succeeded++;
 	r->last_wall_ms = s->control.worker.wall_ms;
 	log_event(LOG_INFO, "reloaded", "sha256", s->config_digest, NULL);
+	server_tell_ready(s);
 }

@@ -188,3 +188,15 @@ void level_check(struct load *load, const struct place *place, const struct node
 			conf_complain(&r, SPAN_NONE, "the settings of '%s' contradict each other", block->name ? block->name : block->keys[0].name);
 	}
 }
+
+bool conf_beside(const struct conf_reading *r, const char *name, const void **settings)
+{
+	const struct conf_route *route = r->load->route;
+	struct finding f;
+	*settings = NULL;
+	if (!route || !level_find(r->load->conf, span_of(name), &f))
+		return false;
+	if (route->present[f.block])
+		*settings = route->settings[f.block];
+	return true;
+}

@@ -96,7 +96,7 @@ static const struct word guest_words[] = {
 	{ "host", TEXT, G(host), 0 }, { "trusted", FLAG, G(trusted), 0 }, { "upgrade", TEXT, G(upgrade), 0 }, { "sends", SIZE, G(tunnel), 0 },
 	{ "body", SIZE, G(body), 0 }, { "by", SIZE, G(body_by), 0 }, { "every", TIME, G(body_every_us), 0 }, { "streams", FLAG, G(streams), 0 },
 	{ "spoils", SIZE, G(fault_at), G(fault) }, { "reads", SIZE, G(read_by), 0 }, { "each", TIME, G(read_every_us), 0 },
-	{ "began", TIME, G(began_us), 0 }, { "deaf", FLAG, G(deaf), 0 }, { "eager", FLAG, G(eager), 0 }, { "leaves", TIME, G(leave_us), 0 },
+	{ "began", TIME, G(began_us), 0 }, { "deaf", FLAG, G(deaf), 0 }, { "same-body", FLAG, G(same_body), 0 }, { "eager", FLAG, G(eager), 0 }, { "leaves", TIME, G(leave_us), 0 },
 	{ NULL, FLAG, 0, 0 }
 };
 
@@ -108,6 +108,10 @@ unsigned words_guest(struct guest *g, const struct scenario_line *l, unsigned at
 			at++;
 		} else if (span_eq(l->word[at], SPAN("field"))) {
 			if (++at == l->count || g->field_count == GUEST_FIELDS || !split_field(l->word[at], &g->fields[g->field_count++]))
+				return 0;
+			at++;
+		} else if (span_eq(l->word[at], SPAN("token"))) {
+			if (++at == l->count || g->field_count == GUEST_FIELDS || !pretend_token(g, l->word[at]))
 				return 0;
 			at++;
 		} else
