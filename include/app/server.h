@@ -27,7 +27,7 @@ const char *life_name(enum life);
 enum { EXIT_DONE = 0, EXIT_USAGE = 64, EXIT_LISTEN = 69, EXIT_INTERNAL = 70, EXIT_CONFIG = 78 };
 
 struct resolver; struct fetcher; struct health; struct admin; struct access_log; struct metrics; struct rows; struct reload;
-struct conf_watch; struct stores; struct keyring; struct tracing;
+struct conf_watch; struct flags; struct stores; struct keyring; struct tracing;
 struct conf_reader;
 
 struct server {
@@ -44,6 +44,7 @@ struct server {
 	struct fetcher     *fetcher;
 	struct health      *health;
 	struct keyring     *keyring;          /* gets the keys that tokens are checked with */
+	struct flags       *flags;
 	struct admin       *admin;
 	struct access_log  *access_log;
 	struct tracing     *tracing;
@@ -52,7 +53,7 @@ struct server {
 	struct conf_watch  *conf_watch;       /* NULL: nobody asked for it */
 	struct conf        *first;            /* the one it started with: listeners and access log refer to it */
 	enum life           life;             /* written by the control thread only */
-	unsigned            unsettled;        /* what is waited for before it serves: names, keys */
+	unsigned            unsettled;        /* what is waited for before it serves: names, keys, flags */
 	bool                asked_to_drain;   /* POST /drain                         */
 	unsigned            drained;          /* threads that have nothing left      */
 	uint64_t            started_us, started_wall_ms;

@@ -17,6 +17,7 @@ void json_u64(struct json *, const char *key, uint64_t value);
 void json_i64(struct json *, const char *key, int64_t value);
 void json_fixed(struct json *, const char *key, double value, int decimals);   /* NaN and infinity write null */
 void json_bool(struct json *, const char *key, bool value);
+void json_raw(struct json *, const char *key, struct span json);   /* what is JSON already */
 void json_escape(struct text *, struct span value);                /* the inside of a string, without the quotes */
 
 #endif

@@ -51,6 +51,7 @@ struct conf_route {
 	struct conf_texts hosts, methods;                              /* count 0: any                       */
 	struct span path;                                              /* as written: "/prefix", "=/exact", "~regex" */
 	struct conf_map headers;                                       /* all must be equal                  */
+	struct conf_flag flag;                                         /* must be on                         */
 	struct conf_upstream *upstream;                                /* NULL: `respond` answers            */
 	struct conf_choice to;                                         /* upstream: as written, a name, a URL, or shares by name */
 	struct span rewrite_prefix;                                    /* .at NULL: none                     */
@@ -89,6 +90,9 @@ struct conf_errors { unsigned format; bool full_detail; };         /* format: 0 
 struct conf_shutdown { uint64_t delay_us, timeout_us; };
 struct conf_overload { uint64_t queue_delay_us, loop_lag_us; double memory, descriptors; };       /* 0: does not count */
 
+struct conf_flags { struct span from; uint64_t interval_us; struct conf_texts forward; };      /* from empty: there are none */
+struct conf_flag_use { struct conf_flag_use *next; struct conf_flag flag; };
+
 struct conf {
 	struct arena arena;
 	unsigned refs;                                                 /* atomic */
@@ -106,6 +110,7 @@ struct conf {
 	struct conf_errors errors;
 	struct conf_shutdown shutdown;
 	struct conf_overload overload;
+	struct conf_flags flags; struct conf_flag_use *flag_uses;      /* each flag that is named somewhere, once */
 	uint64_t workers;                                              /* auto is already a number           */
 	const struct conf_block *blocks; unsigned block_count;         /* as handed in                       */
 	struct span file;                                              /* "outrigger.yaml", "-", "command line" */

@@ -47,7 +47,13 @@ struct conf_map   { struct conf_pair *at; unsigned count; };
 struct conf_choice { struct span text; struct conf_map map; };     /* map.count 0: the text */
 struct conf_list  { void *at; unsigned count; };
 
-enum conf_flag {
+/* "NAME" or "NAME=variant" of a feature flag. In place, so that a policy's core may keep it longer than the configuration. */
+enum { FLAG_WORD_MAX = 63 };
+struct conf_flag { char name[FLAG_WORD_MAX + 1], variant[FLAG_WORD_MAX + 1]; };    /* name empty: none; variant empty: whichever */
+enum conf_dry { CONF_DRY_NEVER, CONF_DRY_ALWAYS, CONF_DRY_FLAG };
+struct conf_dry_run { enum conf_dry when; struct conf_flag flag; };                /* who reads it asks exchange_dry_run() */
+
+enum conf_flag_bits {
 	CONF_ONCE      = 1,   /* read at start only: a reload says so instead of pretending */
 	CONF_SECRET    = 2,   /* never printed                                              */
 	CONF_REQUIRED  = 4,
@@ -71,6 +77,11 @@ bool conf_read_duration(struct conf_reading *, const char *key, struct span text
 /* In the check of a block: what the block of that name says on the same route; *settings NULL: it is not named there. false: this is not
  * about one route, and nothing can be said. */
 bool conf_beside(const struct conf_reading *, const char *block, const void **settings);
+/* As conf_key.read: of a policy's dry_run: false, true, or flag:NAME. */
+bool conf_read_dry_run(struct conf_reading *, void *field, struct span text, unsigned index);
+/* Of what can be fetched again and again: file:/PATH, http://HOST/PATH, https://HOST/PATH; at most 900 bytes. */
+enum { CONF_PLACE_MAX = 900 };
+bool conf_place_ok(struct span text);
 struct arena *conf_arena(struct conf_reading *);      /* lives as long as the configuration */
 /* For readers of a route's keys: the upstream of that name, or the one made for that URL. NULL: there is none, and that is complained about. */
 struct conf_upstream *conf_upstream_of(struct conf_reading *, struct span name_or_url);
@@ -113,6 +124,8 @@ struct conf_key {
 #define CONF_BLOCK(s, n, m, table, text)          CONF_ROW(s, n, m, CONF_T_BLOCK, .keys = (table), .item_size = sizeof(((s *)0)->m), .help = (text))
 #define CONF_LIST(s, n, m, item, table, text)     CONF_ROW(s, n, m, CONF_T_LIST, .keys = (table), .item_size = sizeof(item), .help = (text))
 #define CONF_CUSTOM(s, n, m, reader, def, text)   CONF_ROW(s, n, m, CONF_T_CUSTOM, .read = (reader), .preset = (def), .help = (text))
+#define CONF_DRY_RUN(s, text) \
+	CONF_CUSTOM(s, "dry_run", dry_run, conf_read_dry_run, "false", text "; flag:NAME: while that flag is on")
 /* A key of a later version, so that using it is answered with "not in this version" and not with "unknown key". */
 #define CONF_NOT_YET(n, text)                     { .name = (n), .present_offset = CONF_NO_PRESENCE, .flags = CONF_LATER, .help = (text) }
 #define CONF_END                                  { .name = NULL }

@@ -22,6 +22,7 @@
 #define CORE_EXCHANGE_H
 
 #include "core/client.h"
+#include "core/flags.h"
 #include "core/policy.h"
 #include "core/route.h"
 #include "core/timing.h"
@@ -65,6 +66,7 @@ struct exchange {
 	struct fields       request_trailers, reply_trailers;
 	const struct route *route;
 	struct trace        trace;
+	struct flag_set    *flags;            /* NULL: not asked yet; exchange_flags() takes it  */
 	struct timing       timing;
 	struct span         client_address;   /* textual, for logs and X-Forwarded-For   */
 	bool                client_trusted;

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 
+#include "conf/schema.h"
 #include "core/shared.h"
 
 /* RFC 7518 §3.1. There is no "none". */
@@ -34,7 +35,7 @@ struct key_set_ops {
 struct key_set { const struct key_set_ops *ops; unsigned refs, count; };       /* first member of an implementation; count: of keys */
 void key_set_unref(struct key_set *);     /* NULL is harmless */
 
-enum { KEY_SOURCE_NAME_MAX = 900, KEY_ERROR_MAX = 160 };
+enum { KEY_SOURCE_NAME_MAX = CONF_PLACE_MAX, KEY_ERROR_MAX = 160 };
 
 /* How it is to be fetched: the newest taker's wish holds. */
 struct key_terms { uint64_t refresh_us, timeout_us; };

@@ -80,7 +80,9 @@ bool route_regex_ok(struct span pattern, struct text *why);
 const char *router_pcre2_version(void);
 
 enum route_verdict { ROUTE_FOUND, ROUTE_NOT_FOUND, ROUTE_METHOD };
-/* request->route_path must be set. ROUTE_METHOD: *allow lists the methods of the routes that match otherwise (in `arena`). */
-enum route_verdict router_match(const struct router *, const struct request *, struct arena *, const struct route **, struct span *allow);
+/* request->route_path must be set. `ex` is who is asked for flags; NULL: they are off. ROUTE_METHOD: *allow lists the methods of the routes that
+ * match otherwise (in `arena`). */
+enum route_verdict router_match(const struct router *, const struct request *, struct exchange *ex, struct arena *, const struct route **,
+	struct span *allow);
 
 #endif

@@ -14,6 +14,8 @@
 #include "core/pressure.h"
 
 struct exchange;
+struct flag_book;
+struct flag_set;
 struct worker;
 
 /* Something to do on another worker's thread. Owned by the sender until `run` is called there; run may free it. */
@@ -33,6 +35,8 @@ struct worker {
 	unsigned          live_count;         /* stored relaxed: other threads may look   */
 	unsigned          ready_count;
 	bool              draining;           /* answers say Connection: close                             */
+	struct flag_book *flag_book;          /* of the process; NULL: all flags are off */
+	struct flag_set  *flag_set;           /* what it has seen there last; held */
 	struct pressure   pressure;           /* its level is for all to see; the rest is of who feeds it  */
 	void            (*post)(struct worker *, struct message *);        /* set by the owner of the loop: see worker_post */
 	/* Called once for each exchange when it is over, all policies settled, before its memory goes: metrics, access log. */

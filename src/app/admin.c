@@ -47,6 +47,7 @@ static const struct entry entries[] = {
 	{ "/config",      page_config,      false },
 	{ "/routes",      page_routes,      false },
 	{ "/upstreams",   page_upstreams,   false },
+	{ "/flags",       page_flags,       false },
 	{ "/drain",       page_drain,       true },
 	{ "/undrain",     page_undrain,     true },
 	{ "/quit",        page_quit,        true },

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "app/command.h"
+#include "app/flags.h"
 #include "app/reload.h"
 #include "app/server.h"
 #include "base/log.h"
@@ -86,6 +87,15 @@ int command_run(const struct options *o)
 	return server_run(conf, from_file ? &reader : NULL);
 }
 
+static void warn_of_flags(const struct conf *conf)
+{
+	struct text warnings;
+	text_init(&warnings, 64 * 1024);
+	flags_check(conf, &warnings);
+	write_to(stderr, &warnings);
+	text_fini(&warnings);
+}
+
 int command_check(const struct options *o)
 {
 	struct conf_source source = source_of(o);
@@ -98,6 +108,8 @@ int command_check(const struct options *o)
 	else if (conf)
 		printf(SPAN_FMT ": ok, %u listeners, %u upstreams, %u routes\n", SPAN_ARG(conf->file), conf->listener_count,
 			conf->upstream_count, conf->route_count);
+	if (conf)
+		warn_of_flags(conf);
 	int code = conf ? EXIT_DONE : EXIT_CONFIG;
 	conf_unref(conf);
 	conf_report_fini(&report);
@@ -173,7 +185,7 @@ static int explain_with(struct conf *conf, struct request *request, struct text 
 		made++;
 	struct router *router = made == conf->upstream_count && parts.shared ? router_new(&parts) : NULL;
 	bool ok = router && fields_init(&request->fields, &arena, 1), valid = ok && request_normalise_path(request, &arena);
-	enum route_verdict verdict = valid ? router_match(router, request, &arena, &route, &allow) : ROUTE_NOT_FOUND;
+	enum route_verdict verdict = valid ? router_match(router, request, NULL, &arena, &route, &allow) : ROUTE_NOT_FOUND;
 	if (verdict == ROUTE_FOUND)
 		conf_print_route(conf, route->conf, out);
 	else if (verdict == ROUTE_METHOD)

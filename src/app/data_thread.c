@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "app/flags.h"
 #include "app/observe.h"
 #include "app/reload.h"
 #include "app/server.h"
@@ -72,6 +73,7 @@ bool data_thread_init(struct data_thread *t, struct server *s, unsigned index)
 			|| !(t->step.router = make_router(t, s->conf, s->upstreams, &t->stores)))
 		return false;
 	t->shown = t->step.router;
+	t->loop.worker.flag_book = flags_book(s->flags);
 	observe_worker(s, &t->loop.worker);
 	return open_listeners(t);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "app/access_log.h"
+#include "app/flags.h"
 #include "app/tracing.h"
 #include "base/log.h"
 #include "metrics_parts.h"
@@ -100,6 +101,7 @@ void metrics_print(struct metrics *m, bool openmetrics, struct text *out)
 	print_loops(m, &page);
 	print_exports(&exports, &page);
 	overload_metrics(m->server, &page);
+	flags_metrics(m->server, &page);
 	metrics_of_listeners(m->server, &page);
 	metrics_of_routes(m->server, &page);
 	metrics_of_upstreams(m->server, &page);

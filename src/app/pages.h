@@ -24,6 +24,7 @@ void page_startupz(struct admin *, const struct exchange *, struct page *);
 void page_status_json(struct admin *, const struct exchange *, struct page *);
 void page_routes(struct admin *, const struct exchange *, struct page *);
 void page_upstreams(struct admin *, const struct exchange *, struct page *);
+void page_flags(struct admin *, const struct exchange *, struct page *);
 void page_config(struct admin *, const struct exchange *, struct page *);
 void page_config_yaml(struct admin *, const struct exchange *, struct page *);
 /* status_text.c: what `outrigger status` prints */

@@ -1,4 +1,5 @@
 /* pages_json.c - /status.json and /config: the server as a whole. Routes and upstreams are json_parts.c's. */
+#include "app/flags.h"
 #include "app/reload.h"
 #include "app/version.h"
 #include "json_parts.h"
@@ -77,6 +78,7 @@ void pages_put_status(const struct server *s, struct json *j)
 	json_upstreams(s, j, "upstreams");
 	json_stores(s, j, "stores");
 	json_keys(s, j, "auth_keys");
+	flags_json(s, j, "flags", false);
 }
 
 void page_status_json(struct admin *a, const struct exchange *ex, struct page *out)
@@ -108,6 +110,16 @@ void page_upstreams(struct admin *a, const struct exchange *ex, struct page *out
 	out->content_type = SPAN("application/json");
 	json_init(&j, &out->body);
 	json_upstreams(a->server, &j, NULL);
+	text_char(&out->body, '\n');
+}
+
+void page_flags(struct admin *a, const struct exchange *ex, struct page *out)
+{
+	struct json j;
+	(void)ex;
+	out->content_type = SPAN("application/json");
+	json_init(&j, &out->body);
+	flags_json(a->server, &j, NULL, true);
 	text_char(&out->body, '\n');
 }
 

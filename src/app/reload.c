@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "app/admin.h"
+#include "app/flags.h"
 #include "app/health.h"
 #include "app/keyring.h"
 #include "app/stores.h"
@@ -322,6 +323,7 @@ static void put_in_force(struct reload *r)
 	admin_adopt(s->admin);
 	keyring_look(s->keyring);
 	tracing_adopt(s->tracing, s->conf);
+	flags_adopt(s->flags, s->conf);
 }
 
 void reload_built(struct message *m)

@@ -12,6 +12,7 @@
 #include "app/access_log.h"
 #include "app/admin.h"
 #include "app/conf_watch.h"
+#include "app/flags.h"
 #include "app/health.h"
 #include "app/keyring.h"
 #include "app/reload.h"
@@ -303,6 +304,8 @@ static int prepare(struct server *s)
 	}
 	char because[256];
 	s->resolver = resolver_new(&s->control.uv);
+	if (!(s->flags = flags_new(s)))
+		return EXIT_INTERNAL;
 	if (s->resolver && !(s->stores = stores_new(c, s->resolver, because))) {
 		fprintf(stderr, "outrigger: redis: %s\n", because);
 		return EXIT_CONFIG;
@@ -319,6 +322,7 @@ static int prepare(struct server *s)
 	if (!s->resolver || !s->tracing || !s->keyring)
 		return EXIT_INTERNAL;
 	tracing_adopt(s->tracing, c);
+	flags_adopt(s->flags, c);
 	return EXIT_DONE;
 }
 
@@ -369,11 +373,13 @@ static void tear_down(struct server *s)
 	stores_free(s->stores);
 	health_free(s->health);
 	keyring_free(s->keyring);
+	flags_stop(s->flags);
 	tracing_free(s->tracing);
 	fetcher_free(s->fetcher);
 	resolver_free(s->resolver);
 	for (unsigned i = 0; i < s->thread_count; i++)
 		data_thread_fini(&s->threads[i]);
+	flags_free(s->flags);
 	access_log_free(s->access_log);
 	rows_free(s->rows);
 	for (unsigned i = 0; s->upstreams && i < s->conf->upstream_count; i++)
@@ -427,9 +433,10 @@ int server_run(struct conf *conf, const struct conf_reader *reader)
 	write_log_again(&s->log_again);
 	overload_start(&s->overload, s);
 	worker_arm(&s->control.worker, &s->delay, SETTLE_PATIENCE_US, waited_enough);
-	s->unsettled = 2;
+	s->unsettled = 3;
 	keyring_look(s->keyring);
 	keyring_on_settled(s->keyring, settled, s);
+	flags_on_settled(s->flags, settled, s);
 	resolver_on_settled(s->resolver, settled, s);
 	look_after_upstreams(s);
 	loop_run(&s->control);

@@ -1,4 +1,5 @@
 /* status_text.c - the state of things in 80 columns of plain text: `outrigger status`, and GET / for whoever does not ask for HTML. */
+#include "app/flags.h"
 #include "app/version.h"
 #include "core/keys.h"
 #include "pages.h"
@@ -100,6 +101,7 @@ static void put_head(const struct server *s, struct text *out)
 		text_f(out, "%s" SPAN_FMT "  %llu connection%s\n", i ? "            " : "listening   ", SPAN_ARG(s->conf->listeners[i].address),
 			(unsigned long long)open, open == 1 ? "" : "s");
 	}
+	flags_text(s, out);
 	overload_text(s, out);
 }
 

@@ -122,6 +122,12 @@ void json_close(struct json *j, char bracket)
 	j->need_comma = true;
 }
 
+void json_raw(struct json *j, const char *key, struct span json)
+{
+	begin(j, key);
+	text_add(j->out, json);
+}
+
 void json_span(struct json *j, const char *key, struct span value)
 {
 	begin(j, key);

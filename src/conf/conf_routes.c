@@ -317,7 +317,8 @@ static bool headers_cover(const struct conf_map *wide, const struct conf_map *na
 static bool route_covers(const struct conf_route *wide, const struct conf_route *narrow)
 {
 	return texts_cover(&wide->hosts, &narrow->hosts) && (!wide->methods.count || texts_cover(&wide->methods, &narrow->methods))
-		&& headers_cover(&wide->headers, &narrow->headers);
+		&& headers_cover(&wide->headers, &narrow->headers)
+		&& (!wide->flag.name[0] || memcmp(&wide->flag, &narrow->flag, sizeof(wide->flag)) == 0);
 }
 
 static void route_find_cover(struct load *load, struct map *paths, const struct conf_route *route, const struct node *at)

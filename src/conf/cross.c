@@ -60,6 +60,14 @@ static void check_unused(struct load *load)
 	}
 }
 
+static void check_flags(struct load *load)
+{
+	if (!load->flag_at || load->conf->flags.from.len)
+		return;
+	complain(load, load->flag_at, SPAN_NONE, "a flag is asked for, and there are none");
+	complain_hint(load, "say where they are: flags: {from: file:/etc/outrigger/flags.json}");
+}
+
 void conf_cross_check(struct load *load, struct node *root)
 {
 	const struct node *at = root->source ? root : NULL;         /* none when all came from the command line */
@@ -82,5 +90,6 @@ void conf_cross_check(struct load *load, struct node *root)
 		complain_hint(load, "add - path: / and below it upstream: http://127.0.0.1:3000");
 	}
 	check_listeners(load);
+	check_flags(load);
 	check_unused(load);
 }

@@ -152,6 +152,8 @@ const struct conf_key conf_route_keys[] = {
 		.example = "[GET, POST]"),
 	CONF_ROW(struct conf_route, "headers", headers, CONF_T_MAP, .read = read_field,
 		.help = "only when all of these fields have these values", .example = "{x-beta: \"1\"}"),
+	CONF_CUSTOM(struct conf_route, "flag", flag, read_route_flag, NULL,
+		"only while this feature flag is on for the request: NAME, or NAME=VARIANT"),
 	CONF_ROW(struct conf_route, "upstream", to, CONF_T_TEXT_OR_MAP,
 		.help = "name of an upstream, or the URL of its only endpoint; or a split: shares by name, the stable one first, 100% together",
 		.example = "http://127.0.0.1:3000, or {v1: 95%, v2: 5%}"),
@@ -224,6 +226,14 @@ static const struct conf_key overload_keys[] = {
 	CONF_SHARE(struct conf_overload, "descriptors", descriptors, "90%", "open descriptors, of RLIMIT_NOFILE"),
 	CONF_END
 };
+static const struct conf_key flags_keys[] = {
+	CONF_ROW(struct conf_flags, "from", from, CONF_T_TEXT, .preset = "", .read = read_flags_from, .example = "file:/etc/outrigger/flags.json",
+		.help = "where the flags are: file:/PATH (read again when it changes), or the URL of such a file; empty: none"),
+	CONF_DURATION(struct conf_flags, "interval", interval_us, "30s", "1s", "24h", "a URL is asked again after so long, more or less a fifth"),
+	CONF_ROW(struct conf_flags, "forward", forward, CONF_T_TEXTS, .preset = "[]", .read = read_flags_forward, .example = "[new-search, colour]",
+		.help = "flags that upstreams are told about in x-flags, when they are on for the request: \"new-search, colour=blue\""),
+	CONF_END
+};
 static const struct conf_key redis_keys[] = {
 	CONF_ROW(struct conf_redis, "url", url, CONF_T_CUSTOM, .read = read_redis_url, .flags = CONF_REQUIRED,
 		.help = "redis://host:port/database, with user@ before the host when Redis wants one, or unix:/path",
@@ -259,7 +269,7 @@ const struct conf_key conf_top_keys[] = {
 		.help = "threads that serve; auto: as many as processors allowed by affinity and cgroup"),
 	{ .name = "redis", .type = CONF_T_NAMED, .offset = offsetof(struct conf, redis), .keys = redis_keys, .item_size = sizeof(struct conf_redis),
 		.present_offset = CONF_NO_PRESENCE, .help = "stores that several instances share, by name", .example = "main" },
-	CONF_NOT_YET("flags", "feature flags"),
+	CONF_BLOCK(struct conf, "flags", flags, flags_keys, "feature flags: `flag` of a route, `dry_run` of a policy"),
 	CONF_NOT_YET("include", "more files"),
 	CONF_END
 };

@@ -30,6 +30,9 @@ READER(read_always_status);
 READER(read_buckets);
 READER(read_collector);
 READER(read_workers);
+READER(read_route_flag);
+READER(read_flags_from);
+READER(read_flags_forward);
 #undef READER
 
 #endif

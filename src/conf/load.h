@@ -36,6 +36,7 @@ struct load {
 	unsigned upstream_room;
 	struct map upstream_names, upstream_urls;
 	const struct conf_route *route;         /* that is being read */
+	const struct node *flag_at;             /* where a flag is first named; NULL: nowhere */
 };
 
 /* ── report.c ── */

@@ -38,6 +38,7 @@ void exchange_free(struct exchange *ex)
 	body_fini(ex);
 	if (ex->endpoint)
 		endpoint_unref(ex->endpoint);
+	flag_set_unref(ex->flags);
 	arena_fini(&arena);
 	router_unref(router);
 }
@@ -113,13 +114,15 @@ static enum reason find_route(struct exchange *ex)
 		return REASON_request_invalid;
 	if (!router->origin && forward_is_loop(&ex->request, router->instance))
 		return REASON_loop_detected;
-	switch (router_match(router, &ex->request, &ex->arena, &route, &ex->answer.allow)) {
+	switch (router_match(router, &ex->request, ex, &ex->arena, &route, &ex->answer.allow)) {
 	case ROUTE_NOT_FOUND: return REASON_route_not_found;
 	case ROUTE_METHOD:    return REASON_method_not_allowed;
 	case ROUTE_FOUND:     break;
 	}
 	ex->route = route;
 	ex->max_request_body = route->conf->max_request_body;
+	if (router->conf->flags.forward.count)
+		exchange_forward_flags(ex, &router->conf->flags.forward);
 	ex->slots = arena_take(&ex->arena, route->slot_bytes + 1);
 	if (!ex->slots)
 		return REASON_internal_error;

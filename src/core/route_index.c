@@ -2,7 +2,7 @@
  *
  *   hosts   exact host → group; then wildcard groups, longest suffix first; then the group of routes without a host
  *   group   exact paths (a hash), prefixes (a hash, asked once per segment of the path from the longest down), expressions (a list)
- *   place   the routes that share host and path, in the order written: the first whose method and headers fit wins
+ *   place   the routes that share host and path, in the order written: the first whose method, headers and flag fit wins
  *
  * So the cost depends on the number of segments of the path and not on the number of routes. No regular expression is run
  * unless one is configured (PCRE2, linear-time matching limits set).
@@ -15,6 +15,7 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "core/flags.h"
 
 enum { INDEX_MAX = 1000000, HOST_MAX = 255, REGEX_MATCH_LIMIT = 20000 };
 
@@ -187,6 +188,7 @@ void route_index_fini(struct route_index *index)
 struct search {
 	const struct route_index *index;
 	const struct request *request;
+	struct exchange *ex;              /* for its flags; may be NULL */
 	struct arena *arena;
 	struct text *allow;               /* methods of routes that fit but for the method */
 	bool method_missed;
@@ -210,6 +212,11 @@ static bool headers_fit(const struct conf_route *c, const struct fields *f)
 	return true;
 }
 
+static bool flag_fits(const struct search *s, const struct conf_flag *wanted)
+{
+	return !wanted->name[0] || (s->ex && exchange_flag(s->ex, wanted));
+}
+
 static void note_methods(struct search *s, const struct conf_route *c)
 {
 	s->method_missed = true;
@@ -225,7 +232,7 @@ static void note_methods(struct search *s, const struct conf_route *c)
 static const struct route *first_fit(struct search *s, const struct candidate *c)
 {
 	for (; c; c = c->next) {
-		if (!headers_fit(c->route->conf, &s->request->fields))
+		if (!headers_fit(c->route->conf, &s->request->fields) || !flag_fits(s, &c->route->conf->flag))
 			continue;
 		if (method_fits(c->route->conf, s->request->method_text))
 			return c->route;
@@ -303,12 +310,12 @@ static const struct route *fit_hosts(struct search *s)
 	return NULL;
 }
 
-enum route_verdict router_match(const struct router *router, const struct request *request, struct arena *arena,
+enum route_verdict router_match(const struct router *router, const struct request *request, struct exchange *ex, struct arena *arena,
 	const struct route **route, struct span *allow)
 {
 	char methods[256];
 	struct text allowed;
-	struct search s = { router->index, request, arena, &allowed, false };
+	struct search s = { router->index, request, ex, arena, &allowed, false };
 
 	text_over(&allowed, methods, sizeof(methods));
 	*route = router->index->hosts.count ? fit_hosts(&s) : NULL;

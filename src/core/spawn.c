@@ -74,6 +74,7 @@ static bool copy_claims(struct exchange *ex, const struct claims *from)
 static bool copy_facts(struct exchange *ex, const struct exchange *model)
 {
 	ex->trace = model->trace;
+	ex->flags = model->flags ? flag_set_ref(model->flags) : NULL;
 	ex->client_trusted = model->client_trusted;
 	ex->max_request_body = model->max_request_body;
 	ex->listener_port = model->listener_port;

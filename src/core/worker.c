@@ -2,6 +2,7 @@
 #include "core/worker.h"
 
 #include "base/must.h"
+#include "core/flags.h"
 
 enum { ARENAS_KEPT = 2048 };
 
@@ -20,6 +21,7 @@ void worker_init(struct worker *w, unsigned index, uint64_t seed)
 void worker_fini(struct worker *w)
 {
 	must(list_empty(&w->live) && list_empty(&w->ready) && list_empty(&w->graveyard));
+	flag_set_unref(w->flag_set);
 	arena_pool_fini(&w->arenas);
 	chunk_pool_fini(&w->chunks);
 }

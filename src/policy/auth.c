@@ -18,7 +18,8 @@
 enum { LOOK_AGAIN_US = 5000, FORWARDS_MAX = 16, CHALLENGE_MAX = 320 };
 
 struct auth_conf {
-	bool   enabled, required, preflight, dry_run;
+	bool   enabled, required, preflight;
+	struct conf_dry_run dry_run;
 	struct span      jwks;
 	struct jwt_terms terms;
 	struct key_terms keys;
@@ -30,13 +31,8 @@ struct auth_conf {
 
 static bool read_jwks(struct conf_reading *r, void *field, struct span text, unsigned index)
 {
-	bool file = span_starts(text, SPAN("file:")), tls = span_starts(text, SPAN("https://")), plain = span_starts(text, SPAN("http://"));
-	struct span rest = file || tls || plain ? span_from(text, file ? 5 : tls ? 8 : 7) : SPAN_NONE;
 	(void)field; (void)index;
-	for (size_t i = 0; i < rest.len; i++)
-		if (rest.at[i] <= ' ' || rest.at[i] > '~' || rest.at[i] == '"' || rest.at[i] == '\\' || (!file && rest.at[i] == '@'))
-			rest = SPAN_NONE;
-	if (rest.len && text.len <= KEY_SOURCE_NAME_MAX && (!file || rest.at[0] == '/') && (file || rest.at[0] != '/'))
+	if (conf_place_ok(text))
 		return true;
 	conf_complain(r, text, "'" SPAN_FMT "' is no place for keys", SPAN_ARG(text));
 	conf_hint(r, "write https://HOST/PATH, or file:/PATH, of a JSON Web Key Set");
@@ -113,7 +109,7 @@ static const struct conf_key auth_keys[] = {
 	CONF_BOOL(CONF, "enabled", enabled, "true", "off: requests are let in without a token"),
 	{ .name = "jwt", .type = CONF_T_BLOCK, .keys = jwt_keys, .present_offset = CONF_NO_PRESENCE,
 		.help = "JSON web tokens, in the field Authorization" },
-	CONF_BOOL(CONF, "dry_run", dry_run, "false", "decide, count and log, but let everything pass"),
+	CONF_DRY_RUN(CONF, "decide, count and log, but let everything pass"),
 	CONF_END
 };
 #undef CONF
@@ -365,10 +361,11 @@ static enum answer refuse(const struct auth *d, struct exchange *ex, enum jwt_ve
 {
 	const struct jwt_verdict_facts *facts = jwt_verdict_facts(verdict);
 	bool clients_fault = facts->reason == REASON_unauthorized || facts->reason == REASON_forbidden;
-	struct span challenge = clients_fault && !d->conf.dry_run ? write_challenge(d, ex, facts) : SPAN_NONE;
+	bool dry_run = exchange_dry_run(ex, &d->conf.dry_run);
+	struct span challenge = clients_fault && !dry_run ? write_challenge(d, ex, facts) : SPAN_NONE;
 	if (challenge.len)
 		exchange_add_reply_field(ex, SPAN("www-authenticate"), challenge);
-	return exchange_turn_away(ex, d->conf.dry_run, facts->reason, facts->reason == REASON_keys_unavailable, clients_fault ? facts->text : NULL);
+	return exchange_turn_away(ex, dry_run, facts->reason, facts->reason == REASON_keys_unavailable, clients_fault ? facts->text : NULL);
 }
 
 static void forward_claims(const struct auth *d, struct exchange *ex, const struct claims *claims)
@@ -416,7 +413,7 @@ static enum answer auth_admit(struct policy *p, struct exchange *ex, void *memor
 	forward_claims(d, ex, NULL);
 	uint64_t attempts = key_source_attempts(d->source);
 	enum jwt_verdict verdict = judge(d, ex, &jwt);
-	if (verdict != JWT_unknown_key || !key_source_want(d->source, ex->worker->now_us) || d->conf.dry_run)
+	if (verdict != JWT_unknown_key || !key_source_want(d->source, ex->worker->now_us) || exchange_dry_run(ex, &d->conf.dry_run))
 		return act(d, ex, slot, verdict, jwt);
 	*slot = (struct auth_slot){ .door = d, .ex = ex, .attempts = attempts, .until_us = ex->worker->now_us + d->conf.keys.timeout_us };
 	worker_arm(ex->worker, &slot->again, LOOK_AGAIN_US, look_again);

@@ -21,7 +21,7 @@ enum { STATUSES_MAX = 16 };
 struct circuit_breaker_conf {
 	struct breaker_conf breaker;
 	struct { unsigned causes, count; unsigned short status[STATUSES_MAX]; } failures;
-	bool dry_run;
+	struct conf_dry_run dry_run;
 };
 
 /* ── settings ── */
@@ -71,7 +71,7 @@ static const struct conf_key circuit_breaker_keys[] = {
 	CONF_COUNT(CONF, "half_open_requests", breaker.half_open_requests, "3", "1", "1000", "probes that must all go well before it closes"),
 	CONF_DURATION(CONF, "probe_timeout", breaker.probe_timeout_us, "5s", "1ms", "10m", "a probe that takes longer has failed"),
 	CONF_DURATION(CONF, "recovery_ramp", breaker.ramp_us, "0s", "0s", "1h", "admit a growing share for so long after closing; 0s: all at once"),
-	CONF_BOOL(CONF, "dry_run", dry_run, "false", "decide, count and log, but let everything pass"),
+	CONF_DRY_RUN(CONF, "decide, count and log, but let everything pass"),
 	CONF_END
 };
 #undef CONF
@@ -383,7 +383,7 @@ static enum answer refuse(struct circuit_breaker *c, struct exchange *ex, uint64
 	else
 		text_f(&t, "The circuit breaker is open. The next try is in %u s.", seconds);
 	words[t.len] = '\0';
-	return exchange_turn_away(ex, c->conf.dry_run, REASON_circuit_open, seconds ? seconds : 1, words);
+	return exchange_turn_away(ex, exchange_dry_run(ex, &c->conf.dry_run), REASON_circuit_open, seconds ? seconds : 1, words);
 }
 
 static enum answer circuit_breaker_admit(struct policy *p, struct exchange *ex, void *memory)
@@ -394,7 +394,7 @@ static enum answer circuit_breaker_admit(struct policy *p, struct exchange *ex, 
 
 	slot->ex = ex;
 	slot->door = c;
-	if (ex->expendable && !c->conf.dry_run && look(c->core, ex->worker->now_us).state != BREAKER_closed) {
+	if (ex->expendable && !exchange_dry_run(ex, &c->conf.dry_run) && look(c->core, ex->worker->now_us).state != BREAKER_closed) {
 		exchange_refuse(ex, REASON_circuit_open, 0, NULL);
 		return TURN;
 	}

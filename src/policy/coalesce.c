@@ -12,7 +12,7 @@ enum { KEY_PARTS = 16, KEY_MAX = 8192, FLIGHTS_MAX = 1000000 };
 struct coalesce_conf {
 	uint64_t max_waiters, wait_timeout_us, buffer;
 	struct conf_texts key;
-	bool     dry_run;
+	struct conf_dry_run dry_run;
 };
 
 static bool read_part(struct conf_reading *r, void *field, struct span text, unsigned index)
@@ -31,7 +31,7 @@ static const struct conf_key coalesce_keys[] = {
 	CONF_SIZE(CONF, "buffer", buffer, "1MiB", "4KiB", "1GiB", "of a reply's body is kept for those who read slowly, or join late"),
 	CONF_ROW(CONF, "key", key, CONF_T_TEXTS, .preset = "[method, host, target, accept, accept-encoding]", .read = read_part,
 		.help = "what makes two requests equal: method, host, target, or names of request fields"),
-	CONF_BOOL(CONF, "dry_run", dry_run, "false", "count what max_waiters would have refused, and let it pass alone"),
+	CONF_DRY_RUN(CONF, "count what max_waiters would have refused, and let it pass alone"),
 	CONF_END
 };
 #undef CONF
@@ -233,7 +233,7 @@ static enum answer coalesce_admit(struct policy *p, struct exchange *ex, void *m
 	slot->member.told = behind_cache(ex->route);
 	switch (flight_join(d->core, &d->limits, text_span(&key), &slot->member)) {
 	case JOINED_FULL:
-		return exchange_turn_away(ex, d->conf.dry_run, REASON_coalesce_full, 1, NULL);
+		return exchange_turn_away(ex, exchange_dry_run(ex, &d->conf.dry_run), REASON_coalesce_full, 1, NULL);
 	case JOINED_NONE:
 	case JOINED_READ:
 		return PASS;

@@ -25,7 +25,7 @@ struct concurrency_conf {
 	uint64_t limit, queue, queue_timeout_us, streams_max;
 	unsigned discipline;
 	struct { uint64_t initial, min, max; unsigned algorithm; } adapt;
-	bool     dry_run;
+	struct conf_dry_run dry_run;
 };
 
 static bool read_limit(struct conf_reading *r, void *field, struct span text, unsigned index)
@@ -63,7 +63,7 @@ static const struct conf_key concurrency_keys[] = {
 		"who is next: the oldest, the newest, or the oldest until the line has stood for 100ms, when CoDel sheds some too"),
 	{ .name = "streams", .type = CONF_T_BLOCK, .keys = streams_keys, .present_offset = CONF_NO_PRESENCE,
 		.help = "replies without an end in sight" },
-	CONF_BOOL(CONF, "dry_run", dry_run, "false", "decide, count and log, but let everything pass at once"),
+	CONF_DRY_RUN(CONF, "decide, count and log, but let everything pass at once"),
 	CONF_END
 };
 #undef CONF
@@ -380,16 +380,16 @@ static uint64_t expected_wait_us(const struct concurrency_core *c, uint64_t now_
 }
 
 /* With the lock held. REASON_NONE: it has a permit, or stands in line. */
-static enum reason join(struct concurrency_core *c, struct concurrency_slot *slot, uint64_t now_us)
+static enum reason join(struct concurrency_core *c, struct concurrency_slot *slot, bool dry_run, uint64_t now_us)
 {
 	const struct exchange *ex = slot->ex;
-	if (c->conf.dry_run || (c->in_use < limit_of(c) && !c->line.count)) {
+	if (dry_run || (c->in_use < limit_of(c) && !c->line.count)) {
 		bool over = c->in_use >= limit_of(c) + c->conf.queue;
 		take_permit(c, now_us);
 		slot->state = HOLDING;
 		slot->since_us = now_us;
 		note_wait(c, now_us, now_us);
-		return c->conf.dry_run && over ? REASON_concurrency_limited : REASON_NONE;
+		return dry_run && over ? REASON_concurrency_limited : REASON_NONE;
 	}
 	if (c->line.count >= c->conf.queue || ex->expendable)
 		return REASON_concurrency_limited;
@@ -410,15 +410,16 @@ static enum answer concurrency_admit(struct policy *p, struct exchange *ex, void
 	slot->ex = ex;
 	slot->door = d;
 	link_init(&slot->waiter.link);
+	bool dry_run = exchange_dry_run(ex, &d->conf.dry_run);
 	pthread_mutex_lock(&c->lock);
-	enum reason why = join(c, slot, ex->worker->now_us);
+	enum reason why = join(c, slot, dry_run, ex->worker->now_us);
 	/* armed within the lock: from here on another thread may say that its turn has come, but only this one will hear it */
 	enum slot_state state = slot->state;
 	if (why != REASON_NONE && !ex->expendable)
 		c->refused[why == REASON_concurrency_limited ? REFUSED_concurrency_limited : REFUSED_deadline_unreachable]++;
 	pthread_mutex_unlock(&c->lock);
 	if (why != REASON_NONE)
-		return exchange_turn_away(ex, d->conf.dry_run, why, 1, NULL);
+		return exchange_turn_away(ex, dry_run, why, 1, NULL);
 	if (state == HOLDING)
 		return PASS;
 	worker_arm(ex->worker, &slot->patience, d->conf.queue_timeout_us, out_of_patience);
@@ -435,8 +436,9 @@ static bool become_stream(struct concurrency *d, struct concurrency_slot *slot)
 {
 	struct concurrency_core *c = d->core;
 	struct list news;
+	bool dry_run = exchange_dry_run(slot->ex, &d->conf.dry_run);
 	pthread_mutex_lock(&c->lock);
-	bool room = c->streams < c->conf.streams_max || c->conf.dry_run;
+	bool room = c->streams < c->conf.streams_max || dry_run;
 	c->in_use--;
 	slot->state = OUTSIDE;
 	if (room) {

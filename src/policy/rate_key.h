@@ -4,10 +4,11 @@
 
 #include "bucket_table.h"
 #include "core/exchange.h"
+#include "core/request_key.h"
 
 enum { RATE_KEY_PARTS = 4 };
-enum rate_key_kind { RATE_KEY_ROUTE, RATE_KEY_CLIENT_IP, RATE_KEY_HEADER, RATE_KEY_COOKIE, RATE_KEY_CLAIM };
-struct rate_key { struct { enum rate_key_kind kind; struct span name; } part[RATE_KEY_PARTS]; unsigned count; };
+enum rate_key_kind { RATE_KEY_REQUEST, RATE_KEY_ROUTE, RATE_KEY_CLAIM };
+struct rate_key { struct { enum rate_key_kind kind; struct request_key of; } part[RATE_KEY_PARTS]; unsigned count; };   /* a claim: of.name */
 
 /* As conf_key.read. */
 bool rate_key_read(struct conf_reading *, struct rate_key *, struct span text, unsigned index);

@@ -31,7 +31,7 @@ static const struct conf_key limit_keys[] = {
 		"requests without that header, cookie or claim share an allowance, pass, or are refused"),
 	CONF_COUNT(CONF, "max_keys", max_keys, "100000", "1", "100000000", "keys that are told apart at a time; further ones share an allowance"),
 	CONF_TEXT(CONF, "name", name, NULL, "in metrics and in RateLimit; limit, limit2 ... when left out"),
-	CONF_BOOL(CONF, "dry_run", dry_run, "false", "decide, count and log, but let everything pass"),
+	CONF_DRY_RUN(CONF, "decide, count and log, but let everything pass"),
 	CONF_TEXT(CONF, "store", store, "memory", "memory: this process alone; or a name under `redis`, for several instances"),
 	CONF_WORD(CONF, "on_store_error", on_store_error, store_errors, "local",
 		"when the store does not answer: local (this process' share of the rate), allow, or deny"),
@@ -158,6 +158,7 @@ struct decision {
 	struct bucket_answer answer[LIMITS_MAX];
 	bool     counts[LIMITS_MAX];          /* this limit has a say here          */
 	bool     whole[LIMITS_MAX];           /* the key is there                   */
+	bool     dry_run[LIMITS_MAX];         /* this limit only counts             */
 	bool     dry;                         /* a dry_run would have refused       */
 	unsigned refuses;                     /* the limit that does; count: none   */
 };
@@ -165,10 +166,11 @@ struct slot { struct store_call call; struct rate_limit *door; struct exchange *
 
 static bool asks_store(const struct rate_limit *d, unsigned i) { return d->store && limit_is_shared(&d->limit[i]); }
 
-static void find_keys(struct rate_limit *d, const struct exchange *ex, struct decision *made)
+static void find_keys(struct rate_limit *d, struct exchange *ex, struct decision *made)
 {
 	for (unsigned i = 0; i < d->count; i++) {
 		made->whole[i] = rate_key_of(&d->limit[i].key, ex, d->core->seed, &made->key[i]);
+		made->dry_run[i] = exchange_dry_run(ex, &d->limit[i].dry_run);
 		made->counts[i] = made->whole[i] || d->limit[i].missing != MISSING_SKIP;
 		made->answer[i] = (struct bucket_answer){ .allowed = true };
 	}
@@ -185,7 +187,7 @@ static void weigh(struct rate_limit *d, struct decision *made, unsigned i)
 	d->core->limit[i].limited += !made->answer[i].allowed;
 	if (made->answer[i].allowed)
 		return;
-	if (d->limit[i].dry_run)
+	if (made->dry_run[i])
 		made->dry = true;
 	else if (made->refuses == d->count || made->answer[i].wait_us > made->answer[made->refuses].wait_us)
 		made->refuses = i;
@@ -359,7 +361,7 @@ static unsigned ask_words(struct rate_limit *d, struct exchange *ex, const struc
 			continue;
 		q[n].conf = d->core->limit[i].conf;
 		q[n].name = (struct span){ d->core->limit[i].name, d->core->limit[i].name_len };
-		q[n].weighs = !d->limit[i].dry_run;
+		q[n].weighs = !made->dry_run[i];
 		rate_key_digest(&d->limit[i].key, ex, q[n++].digest);
 	}
 	return n ? rate_store_words(&ex->arena, d->route, q, n, words) : 0;

@@ -21,7 +21,7 @@ struct limit_conf {
 	struct rate_key key;
 	struct span name, store;
 	unsigned algorithm, missing, on_store_error;
-	bool     dry_run;
+	struct conf_dry_run dry_run;
 };
 struct rate_limit_conf { struct conf_list limits; };
 

@@ -10,10 +10,10 @@
 
 enum { RETRY_AFTER_MAX_S = 3 };
 
-struct shed_conf { bool enabled, dry_run; };
+struct shed_conf { bool enabled; struct conf_dry_run dry_run; };
 static const struct conf_key shed_keys[] = {
 	CONF_BOOL(struct shed_conf, "enabled", enabled, "true", "`shed: off` is short for enabled: false; good for the app's own health checks"),
-	CONF_BOOL(struct shed_conf, "dry_run", dry_run, "false", "decide, count and log, but let everything pass"),
+	CONF_DRY_RUN(struct shed_conf, "decide, count and log, but let everything pass"),
 	CONF_END
 };
 static const struct conf_block shed_block = {
@@ -51,7 +51,7 @@ static enum answer shed_admit(struct policy *p, struct exchange *ex, void *memor
 		return PASS;
 	/* not all at the same moment again */
 	unsigned retry_after_s = 1 + (unsigned)rand_below(&ex->worker->rand, RETRY_AFTER_MAX_S);
-	return exchange_turn_away(ex, ((const struct shed *)p)->conf.dry_run, REASON_overloaded, retry_after_s, NULL);
+	return exchange_turn_away(ex, exchange_dry_run(ex, &((const struct shed *)p)->conf.dry_run), REASON_overloaded, retry_after_s, NULL);
 }
 
 const struct policy_type shed_policy = {

@@ -119,7 +119,7 @@ static unsigned asked_for(const struct split *s, const struct exchange *ex)
 /* The same for every worker, instance and restart. Whoever has no key yet (a first visit, without the cookie) is known by its address meanwhile. */
 static double point_of(const struct split *s, const struct exchange *ex)
 {
-	static const struct rate_key address = { .part = { { RATE_KEY_CLIENT_IP, { NULL, 0 } } }, .count = 1 };
+	static const struct rate_key address = { .part = { { RATE_KEY_REQUEST, { .kind = REQUEST_KEY_CLIENT_IP } } }, .count = 1 };
 	struct bucket_key key;
 	if (!rate_key_of(&s->conf.key, ex, 0, &key) && !rate_key_of(&address, ex, 0, &key))
 		return rand_unit(&ex->worker->rand);

@@ -137,7 +137,7 @@ static void test_json(void **state)
 		"{\"listen\":[{\"address\":\":80\"},{\"address\":\"unix:/run/o.sock\"}],", "\"max_headers\":50", "\"retry_on\":[\"reset\"]",
 			"\"retry_on\":[]",
 		"\"budget\":\"12.5%\"", "\"enabled\":false", "\"x-c\":\"${X} $$ \\\"q\\\" \xc3\xa4\"", "\"host\":[\"*.example.com\",\"x.com\"]",
-		"\"name\":\"=/c\"", "\"rate\":\"90/m\"", "\"upstream\":{\"b\":\"99.5%\",\"a\":\"0.5%\"}", "\"upstream\":\"a\"", "\"workers\":\"2\"}",
+		"\"name\":\"=/c\"", "\"rate\":\"90/m\"", "\"upstream\":{\"b\":\"99.5%\",\"a\":\"0.5%\"}", "\"upstream\":\"a\"", "\"workers\":\"2\",", "\"interval\":\"30s\",\"forward\":[]}}",
 	};
 	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
 		if (!try_contains(&json, parts[i]))
