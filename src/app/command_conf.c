@@ -186,6 +186,11 @@ static int explain_with(struct conf *conf, struct request *request, struct text 
 	struct router *router = made == conf->upstream_count && parts.shared ? router_new(&parts) : NULL;
 	bool ok = router && fields_init(&request->fields, &arena, 1), valid = ok && request_normalise_path(request, &arena);
 	enum route_verdict verdict = valid ? router_match(router, request, NULL, &arena, &route, &allow) : ROUTE_NOT_FOUND;
+	for (unsigned i = 0; i < conf->route_count; i++)
+		if (conf->routes[i].flag.name[0]) {
+			text_add(out, SPAN("# flags count as off here: routes with a `flag` are passed over\n"));
+			break;
+		}
 	if (verdict == ROUTE_FOUND)
 		conf_print_route(conf, route->conf, out);
 	else if (verdict == ROUTE_METHOD)

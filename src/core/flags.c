@@ -176,5 +176,6 @@ void exchange_forward_flags(struct exchange *ex, const struct conf_texts *names)
 		text_add(&t, variant.len ? SPAN("=") : SPAN(""));
 		text_add(&t, variant);
 	}
-	exchange_set_request_field(ex, SPAN("x-flags"), text_span(&t));
+	ex->request.told = text_span(&t);
+	exchange_set_request_field(ex, SPAN("x-flags"), ex->request.told);
 }

@@ -247,7 +247,8 @@ bool request_copy(struct request *to, const struct request *from, struct arena *
 {
 	*to = *from;
 	if (!fields_copy(&to->fields, &from->fields, arena, 4) || !keep(&to->method_text, arena) || !keep(&to->target, arena)
-			|| !keep(&to->authority, arena) || !keep(&to->upgrade, arena))
+			|| !keep(&to->authority, arena) || !keep(&to->upgrade, arena)
+			|| !keep(&to->told, arena))
 		return false;
 	to->path = moved(from->path, from->target, to->target);
 	to->query = moved(from->query, from->target, to->target);

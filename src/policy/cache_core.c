@@ -36,6 +36,10 @@ static bool page_key(const struct request *r, struct span upstream, struct text 
 static bool vary_key(const struct reply *reply, const struct request *r, struct text *out)
 {
 	unsigned names = 0;
+	if (r->told.len) {
+		text_add(out, r->told);
+		text_char(out, '\n');
+	}
 	for (unsigned i = 0; i < reply->fields.count; i++) {
 		struct span rest = reply->fields.at[i].value, name;
 		if (reply->fields.at[i].id != FIELD_VARY)
@@ -106,7 +110,7 @@ static bool answers(const struct cache_entry *e, const struct request *r)
 {
 	char memory[VARY_MAX];
 	struct text vary;
-	if (!e->vary.len)
+	if (!e->vary.len && !r->told.len)
 		return true;
 	text_over(&vary, memory, sizeof(memory));
 	return vary_key(&e->capture->reply, r, &vary) && span_eq(text_span(&vary), e->vary);

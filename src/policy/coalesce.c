@@ -194,6 +194,8 @@ static bool make_key(const struct coalesce_conf *c, const struct exchange *ex, s
 			text_add(out, f->value);
 		text_char(out, '\n');
 	}
+	text_add(out, ex->request.told);
+	text_char(out, '\n');
 	text_add(out, ex->route->upstream->name);         /* of a split: what one version answers is not the other's answer */
 	return !out->cut;
 }

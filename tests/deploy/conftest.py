@@ -20,6 +20,7 @@ rig, shared_rig = e2e.rig, e2e.shared_rig
 EVERYTHING = {
     "redis": {"main": {"url": "redis://127.0.0.1:1"}},
     "tracing": {"otlp": "http://127.0.0.1:1"},
+    "flags": {"from": "file:/nowhere/flags.json"},
     "upstreams": {"app": {"endpoints": ["{UP}"], "health_check": {"path": "/"}, "circuit_breaker": {}, "concurrency": 10,
                           "outlier_detection": {"consecutive_errors": 5}},
                   "dead": {"endpoints": ["http://127.0.0.1:1"], "required": False}},

@@ -185,7 +185,7 @@ static bool read_doors(struct scenario *s, const struct scenario_line *l)
 static bool read_plan(struct scenario *s)
 {
 	static const char *const known[] = { "config", "route", "service", "global", "also", "endpoints", "no-upstream", "path", "upstream", "at",
-		"check", "pressure", "see", "seed", "store", "doors", "beside", "to", "operator", "keys" };
+		"check", "pressure", "see", "seed", "store", "doors", "beside", "to", "operator", "keys", "flags" };
 	for (unsigned i = 0; i < s->line_count; i++) {
 		const struct scenario_line *l = &s->lines[i];
 		bool ok = false;
@@ -534,6 +534,30 @@ static void play_operator(struct play *p, const struct scenario_line *l)
 		fail(p, l, "operator at TIME reset|rollback:", l->rest);
 }
 
+/* flags [at TIME] DOCUMENT: these are the flags from then on. */
+static void play_flags(struct play *p, const struct scenario_line *l)
+{
+	struct span rest = l->rest;
+	bool timed = l->count > 3 && span_eq(l->word[1], SPAN("at"));
+	char words[200];
+	struct text why;
+	uint64_t us = 0;
+	if (timed && !words_time(l->word[2], &us)) {
+		fail(p, l, "flags [at TIME] {\"flags\": ...}:", rest);
+		return;
+	}
+	if (timed) {
+		world_run_until(p->w, us);
+		rest = span_between(span_end(l->word[2]), span_end(rest));
+	}
+	text_over(&why, words, sizeof(words));
+	struct flag_set *set = flag_set_read(rest, &why);
+	if (set)
+		flag_book_publish(&p->w->flags, set);
+	else if (p->check)
+		fail(p, l, "no flags:", text_span(&why));
+}
+
 /* "limits": the script of a rate limit says no. Else what becomes of every question. */
 static void play_store(struct world *w, struct span how)
 {
@@ -563,6 +587,8 @@ unsigned scenario_play(const struct scenario *s, struct world *w, bool check)
 			play_operator(&p, l);
 		else if (span_eq(l->word[0], SPAN("keys")))
 			play_keys(&p, l);
+		else if (span_eq(l->word[0], SPAN("flags")))
+			play_flags(&p, l);
 		else if (span_eq(l->word[0], SPAN("store")))
 			play_store(w, l->rest);
 	}

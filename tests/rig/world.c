@@ -149,6 +149,8 @@ static void tear_down(struct world *w)
 	must(w->store_held == 0);
 	shared_free(w->shared);
 	worker_fini(&w->worker);
+	if (w->worker.flag_book)
+		flag_book_fini(&w->flags);
 }
 
 bool world_open(struct world *w, const struct world_plan *plan)
@@ -165,7 +167,9 @@ bool world_open(struct world *w, const struct world_plan *plan)
 	clock_init(&w->clock);
 	w->store = (struct store){ SPAN("main"), &pretend_store_ops, w };
 	lay_out_types(w);
-	if (build(w))
+	if (flag_book_init(&w->flags))
+		w->worker.flag_book = &w->flags;
+	if (w->worker.flag_book && build(w))
 		return true;
 	tear_down(w);
 	return false;

@@ -57,6 +57,7 @@ struct world {
 	unsigned          store_held;
 	const struct policy_type *types[DOORS_MAX]; unsigned type_count;
 	struct pretend_keys keys;
+	struct flag_book  flags;
 	unsigned          turned;
 	uint64_t          simulated_us;       /* of a random world: how long it lived                       */
 	uint64_t          steps, over;        /* over: on_over was called this often                        */
