@@ -25,7 +25,7 @@ EVERYTHING = {
     "routes": [{"name": "limited", "path": "/limited", "upstream": "app", "rate_limit": "1/h"},
                {"name": "together", "path": "/together", "upstream": "app", "rate_limit": {"rate": "1/h", "store": "main"}},
                {"name": "kept", "path": "/kept", "upstream": "app", "cache": {}},
-               {"name": "shared", "path": "/shared", "upstream": "app", "coalesce": {}},
+               {"name": "shared", "path": "/shared", "upstream": "app", "coalesce": {}, "hedge": {}},
                {"name": "dead", "path": "/dead", "upstream": "dead", "retry": "off"},
                {"name": "saved", "path": "/saved", "upstream": "dead", "retry": "off", "fallback": {"body": "x"}},
                {"name": "app", "path": "/", "upstream": "app"}],
