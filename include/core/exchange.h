@@ -75,6 +75,9 @@ struct exchange {
 	enum reason         would_refuse;     /* the first refusal that a dry_run let pass */
 	enum served_by      served_by;
 	unsigned            attempt;          /* 1 for the first try; 0: none yet        */
+	int                 upstream_status;  /* of the last try's reply; 0: none came   */
+	struct attempt      credited;         /* the last try of a call that ran for it: exchange_credit; us 0: it still ran */
+	struct trace_link   link;             /* the call of another request that this one's answer came from */
 	struct attempt     *tried; unsigned tried_count;      /* tries that did not make it, at most ATTEMPTS_MAX */
 	uint64_t            last_byte_us;     /* body byte in either direction           */
 	bool                local;            /* the reply in place is ours              */
@@ -82,6 +85,7 @@ struct exchange {
 	bool                diverted;         /* a door serves this itself: exchange_divert                        */
 	bool                spawned;          /* a policy's own request: exchange_spawn                            */
 	/* ── policies may write ── */
+	const struct claims *claims;          /* of a verified token: see claims.h; NULL: there is none */
 	uint64_t            deadline_us;      /* absolute; TIMER_NEVER: none             */
 	uint64_t            try_deadline_us;  /* of this try                             */
 	uint64_t            patience_us;      /* the configured timeout, whatever the client would wait; 0: none */
@@ -114,7 +118,7 @@ struct exchange {
 	bool                keeping;          /* request_body.held begins at byte 0      */
 	bool                committed;
 	bool                reply_written;    /* the client has it all                   */
-	struct fields       extra;            /* of the reply: exchange_add_reply_field   */
+	struct fields       extra, own;       /* of the reply: exchange_add_reply_field; of the request: exchange_set_request_field */
 	struct {                              /* a local reply, made into bytes at commit */
 		unsigned    retry_after_s;
 		struct span detail, content_type, body, allow;
@@ -157,6 +161,8 @@ bool exchange_outbound(struct exchange *, struct request *out) __attribute__((wa
 /* Could the request be sent again: its body is still kept from byte 0, and no tunnel. */
 bool exchange_can_replay(const struct exchange *);
 void *exchange_slot(const struct exchange *, unsigned door);
+/* The try that is not among those that did not make it, if there is one (number 0: there is none). Spans: those of the exchange. */
+struct attempt exchange_last_try(const struct exchange *);
 /* Notes the running try as one that did not make it (retry calls this before AGAIN). */
 void exchange_note_attempt(struct exchange *, enum reason);
 

@@ -101,6 +101,9 @@ enum answer exchange_turn_away(struct exchange *, bool dry_run, enum reason, uns
 /* A field of the reply that the client will get, whoever makes it. Name in lower case; both must outlive the exchange. A few at most: what is
  * beyond them, or memory, is left out. */
 void exchange_add_reply_field(struct exchange *, struct span name, struct span value);
+/* In admit: a field that the upstream gets, whatever the client sent in it, or named in Connection. Without a value (.len 0) it gets none. Name
+ * in lower case; both must outlive the exchange, or its policies. */
+void exchange_set_request_field(struct exchange *, struct span name, struct span value);
 /* The same for an answer that is not an error (fallback, respond). The spans must outlive the exchange. status 0: keep. */
 void exchange_serve(struct exchange *, enum served_by, int status, struct span content_type, struct span body);
 /* In judge, before a LATER that will end in AGAIN: this try is thrown away now. Its call is dropped and the doors further in are settled

@@ -29,6 +29,8 @@
 	  "The request carries no valid credentials.") \
 	X(forbidden, 403, "http_request_denied", false, "Forbidden", \
 	  "The credentials are valid, but do not allow this.") \
+	X(keys_unavailable, 503, "proxy_internal_response", false, "Tokens cannot be checked yet", \
+	  "The keys that tokens are checked with (auth.jwt.jwks) have not been got since outrigger was started. It keeps trying.") \
 	X(rate_limited, 429, "http_request_denied", false, "Too many requests", \
 	  "A rate limit of this route is used up. Retry-After says when the next request will be let through.") \
 	X(concurrency_limited, 503, "connection_limit_reached", false, "Busy", \

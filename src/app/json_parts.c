@@ -7,6 +7,7 @@
 #include <sys/un.h>
 
 #include "app/health.h"
+#include "core/keys.h"
 #include "totals.h"
 
 /* ── what policies tell of themselves ── */
@@ -26,6 +27,22 @@ static void put_core(void *self, const struct core_kind *kind, struct span name,
 static void put_policies(const struct server *s, const char *label, struct span name, struct json *j)
 {
 	shared_each(s->shared, NULL, put_core, &(struct seen){ j, label, name });
+}
+
+static void put_keys(void *self, const struct core_kind *kind, struct span name, void *core)
+{
+	struct json *j = self;
+	json_open(j, NULL, '{');
+	json_span(j, kind->label, name);
+	kind->state(core, clock_now_us(), j);
+	json_close(j, '}');
+}
+
+void json_keys(const struct server *s, struct json *j, const char *key)
+{
+	json_open(j, key, '[');
+	shared_each(s->shared, &key_source_kind, put_keys, j);
+	json_close(j, ']');
 }
 
 /* ── routes ── */

@@ -187,7 +187,7 @@ static double ratio_of(const struct server *s, enum pressure_cause cause)
 	}
 }
 
-void overload_metrics(const struct server *s, struct text *out)
+void overload_metrics(const struct server *s, struct prom *out)
 {
 	static const char *const classes[] = { "critical", "default", "sheddable" };
 	unsigned level = pressure_level(worst_of(s));

@@ -75,6 +75,7 @@ void pages_put_status(const struct server *s, struct json *j)
 	json_routes(s, j, "routes");
 	json_upstreams(s, j, "upstreams");
 	json_stores(s, j, "stores");
+	json_keys(s, j, "auth_keys");
 }
 
 void page_status_json(struct admin *a, const struct exchange *ex, struct page *out)

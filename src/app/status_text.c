@@ -1,5 +1,6 @@
 /* status_text.c - the state of things in 80 columns of plain text: `outrigger status`, and GET / for whoever does not ask for HTML. */
 #include "app/version.h"
+#include "core/keys.h"
 #include "pages.h"
 #include "totals.h"
 #include "words.h"
@@ -143,6 +144,19 @@ static void put_route(const struct server *s, unsigned i, struct text *out)
 	put_summaries(s, "route", route_name(s, i), out);
 }
 
+/* KEYS, once there are any. */
+static void put_keys(void *self, const struct core_kind *kind, struct span name, void *core)
+{
+	struct summaries *to = self;
+	if (!to->name.len)
+		text_add(to->out, SPAN("\nKEYS OF TOKENS\n"));
+	to->name = name;
+	text_add(to->out, name);
+	text_add(to->out, SPAN("\n  "));
+	kind->summary(core, clock_now_us(), to->out);
+	text_char(to->out, '\n');
+}
+
 static void put_endpoint(struct endpoint *e, struct text *out)
 {
 	uint64_t now = clock_now_us(), until = counter_get(&e->ejected_until_us);
@@ -195,4 +209,5 @@ void page_status_text(struct admin *a, const struct exchange *ex, struct page *p
 		text_f(out, SPAN_FMT "\n", SPAN_ARG(s->conf->redis[i].name));
 		put_summaries(s, "store", s->conf->redis[i].name, out);
 	}
+	shared_each(s->shared, &key_source_kind, put_keys, &(struct summaries){ .out = out });
 }

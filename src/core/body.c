@@ -234,7 +234,7 @@ void exchange_upstream_body(struct exchange *ex, struct slice bytes, bool end)
 	/* a tunnel lives until both of its directions have ended (before the commit the other one has not even begun) */
 	bool other_way_open = ex->tunnel ? ex->request_body.state != PIPE_ENDED : ex->reply.status == 101;
 	if (end && !other_way_open) {
-		ex->timing.upstream_us += ex->worker->now_us - ex->timing.call_us;
+		exchange_call_ended(ex);
 		exchange_count_try(ex, REASON_NONE);
 		ex->call = NULL;
 	}

@@ -40,7 +40,8 @@ static bool copy_facts(struct exchange *ex, const struct exchange *model)
 	ex->client_address = arena_copy(&ex->arena, model->client_address);
 	ex->scheme = arena_copy(&ex->arena, model->scheme);
 	ex->slots = arena_take(&ex->arena, ex->route->slot_bytes + 1);
-	return ex->slots && request_copy(&ex->request, &model->request, &ex->arena);
+	return ex->slots && (!model->own.count || fields_copy(&ex->own, &model->own, &ex->arena, 0))
+		&& request_copy(&ex->request, &model->request, &ex->arena);
 }
 
 static void say_nothing(void *client, struct exchange *ex) { (void)client; (void)ex; }
@@ -79,9 +80,33 @@ void exchange_refuse_like(struct exchange *ex, const struct exchange *from)
 		ex->answer.detail = arena_copy(&ex->arena, detail);
 }
 
+struct attempt exchange_last_try(const struct exchange *ex)
+{
+	const struct timing *t = &ex->timing;
+	bool noted = ex->tried_count && ex->tried[ex->tried_count - 1].number == ex->attempt;
+	if (ex->credited.number || !ex->attempt || noted)
+		return ex->credited;
+	uint64_t end_us = t->call_end_us ? t->call_end_us : ex->worker->now_us;
+	struct attempt a = {
+		.status = ex->upstream_status, .us = end_us - t->call_us, .number = ex->attempt, .at_us = t->call_us, .connect_us = t->connect_us,
+		.reply_us = t->reply_us,
+		.reason = ex->failure != REASON_NONE ? ex->failure
+			: !t->reply_us || ex->reason == REASON_response_truncated ? ex->reason : REASON_NONE,
+	};
+	if (ex->endpoint) {
+		a.endpoint_id = ex->endpoint->id;
+		a.endpoint = ex->endpoint->name;
+	}
+	return a;
+}
+
 void exchange_credit(struct exchange *ex, const struct exchange *from)
 {
 	ex->attempt = from->attempt;
+	ex->credited = exchange_last_try(from);
+	ex->credited.endpoint = SPAN_NONE;        /* it is ex->endpoint */
+	if (!from->timing.call_end_us)
+		ex->credited.us = 0;              /* it still runs */
 	if (from->endpoint != ex->endpoint) {
 		if (ex->endpoint)
 			endpoint_unref(ex->endpoint);

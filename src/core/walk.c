@@ -50,7 +50,7 @@ void walk_drop_call(struct exchange *ex)
 	if (!call)
 		return;
 	ex->call = NULL;
-	ex->timing.upstream_us += ex->worker->now_us - ex->timing.call_us;
+	exchange_call_ended(ex);
 	if (ex->timing.reply_us)
 		exchange_count_try(ex, REASON_NONE);
 	ex->ops->cancel(call);
@@ -112,6 +112,7 @@ static void start_call(struct exchange *ex)
 	ex->walk.at = (int)ex->walk.let_in;
 	if (!ex->diverted) {
 		ex->attempt++;
+		ex->upstream_status = 0;
 		must(ex->attempt <= ATTEMPTS_MAX);
 		ex->ops = ex->route->ops;
 		ex->ops_self = ex->route->ops_self;
@@ -119,7 +120,7 @@ static void start_call(struct exchange *ex)
 	ex->failure = REASON_NONE;
 	ex->reused_dead = ex->request_reached = false;
 	ex->timing.call_us = ex->worker->now_us;
-	ex->timing.connect_us = ex->timing.reply_us = 0;
+	ex->timing.connect_us = ex->timing.reply_us = ex->timing.call_end_us = 0;
 	body_call_begins(ex);
 	void *call = ex->ops->start(ex->ops_self, ex);
 	must(call || ex->walk.early != LATER);

@@ -14,5 +14,6 @@ void walk_cut(struct exchange *, int door, enum reason);
 void exchange_free(struct exchange *);
 /* The running try is over: its duration, and its error if it had one. Once per try; not for one whose client left before a reply. */
 void exchange_count_try(struct exchange *, enum reason);
+void exchange_call_ended(struct exchange *);     /* ... in one way or another: the clock stops */
 
 #endif

@@ -185,7 +185,7 @@ static bool read_doors(struct scenario *s, const struct scenario_line *l)
 static bool read_plan(struct scenario *s)
 {
 	static const char *const known[] = { "config", "route", "service", "global", "also", "endpoints", "no-upstream", "path", "upstream", "at",
-		"check", "pressure", "see", "seed", "store", "doors", "beside", "to", "operator" };
+		"check", "pressure", "see", "seed", "store", "doors", "beside", "to", "operator", "keys" };
 	for (unsigned i = 0; i < s->line_count; i++) {
 		const struct scenario_line *l = &s->lines[i];
 		bool ok = false;
@@ -353,6 +353,24 @@ static void play_pressure(struct play *p, const struct scenario_line *l)
 	if (at_us)
 		world_run_until(p->w, at_us);
 	(worker ? &p->w->worker.pressure : &p->w->upstreams[0]->pressure)->level = none ? 0 : 1 + (unsigned)percent * PRESSURE_CLASS / 100;
+}
+
+/* keys [at TIME] KID...: these are the keys from then on. keys fetched after TIME KID...: when they are asked for early. */
+static void play_keys(struct play *p, const struct scenario_line *l)
+{
+	bool timed = l->count > 3 && span_eq(l->word[1], SPAN("at")), later = l->count > 4 && span_eq(l->word[1], SPAN("fetched"));
+	uint64_t us = 0;
+	if ((timed && !words_time(l->word[2], &us)) || (later && !words_time(l->word[3], &us)) || l->count < 2) {
+		fail(p, l, "keys [at TIME] KID..., or keys fetched after TIME KID...:", l->rest);
+		return;
+	}
+	if (timed && us)
+		world_run_until(p->w, us);
+	unsigned from = timed ? 3 : later ? 4 : 1;
+	if (later)
+		pretend_keys_fetch(p->w, us, &l->word[from], l->count - from);
+	else
+		pretend_keys_publish(p->w, &l->word[from], l->count - from);
 }
 
 static uint64_t counter_named(const struct world *w, struct span list, struct span name)
@@ -543,6 +561,8 @@ unsigned scenario_play(const struct scenario *s, struct world *w, bool check)
 			play_pressure(&p, l);
 		else if (span_eq(l->word[0], SPAN("operator")))
 			play_operator(&p, l);
+		else if (span_eq(l->word[0], SPAN("keys")))
+			play_keys(&p, l);
 		else if (span_eq(l->word[0], SPAN("store")))
 			play_store(w, l->rest);
 	}
