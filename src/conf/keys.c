@@ -162,7 +162,6 @@ const struct conf_key conf_route_keys[] = {
 		.help = "larger bodies: 413; default: client.max_request_body",
 		.example = "64MiB"),
 	CONF_NOT_YET("hedge", "a second request when the first is slow"),
-	CONF_NOT_YET("idempotency", "answer a repeated request from memory"),
 	CONF_END
 };
 

@@ -94,6 +94,7 @@ static void draw_config(struct dice *d, struct text *out)
 		"  balance: ring_hash\n  hash_key: header:idempotency-key\n" };
 	static const char *const routes[] = {
 		"", "    fallback: {status: 200, body: sorry}\n", "    fault: {delay: 4ms, share: 50%}\n",
+		"    idempotency: {}\n", "    idempotency: {fingerprint: 0B, max_answer: 4KiB, max_keys: 1, methods: [POST, PUT, PATCH, HEAD]}\n",
 		"    fault: {abort: 503, share: 30%}\n", "    fallback: {status: 503, body: sorry}\n    fault: {delay: 2ms, abort: 500, share: 50%}\n",
 	};
 	text_f(out, "listen: 127.0.0.1:8080\nredis: {main: {url: 'redis://127.0.0.1:6379'}}\nclient: {max_request_body: %s}\ndefaults:\n  ", chance(d, 80) ? "1MiB" : "50KiB");
