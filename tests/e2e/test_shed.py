@@ -163,6 +163,16 @@ def test_who_drains_sheds_nobody(rig):
     crowd.stop()
 
 
+def test_other_limits_by_a_reload(rig):
+    proxy = standing_line(rig, "5ms")
+    crowd = Crowd(proxy, critical=5)
+    until(lambda: pressure(proxy)["under_pressure"], 5)
+    proxy.file.write_text(proxy.text.replace("queue_delay: 5ms", "queue_delay: 1h"))
+    assert proxy.admin("POST", "/reload").status == 200
+    until(lambda: not pressure(proxy)["under_pressure"], 5)
+    crowd.stop()
+
+
 def descriptors(proxy, limit):
     """It may have so many."""
     _, hard = resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE)
