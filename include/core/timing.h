@@ -5,7 +5,7 @@
 #include "base/span.h"
 #include "core/reason.h"
 
-/* One try. status: of its reply; 0: there was none, and `reason` says why. */
+/* One try. status: of its reply; 0: there was none, and `reason` says why; without a reason it was called off: another one was faster. */
 struct attempt {
 	uint64_t endpoint_id;
 	struct span endpoint;

@@ -52,6 +52,8 @@ static void json_tried(struct pen *pen, const struct exchange *ex)
 			PUT(pen, "\",\"reason\":\"");
 			put_word(pen, reason_name(a->reason));
 			PUT(pen, "\",\"ms\":");
+		} else if (!a->status) {
+			PUT(pen, "\",\"cancelled\":true,\"ms\":");
 		} else {
 			PUT(pen, "\",\"status\":");
 			put_u64(pen, (uint64_t)a->status);
@@ -163,6 +165,8 @@ static void text_tried(struct pen *pen, const struct exchange *ex)
 		PUT(pen, " ");
 		if (a->reason != REASON_NONE)
 			text_reason(pen, a->reason);
+		else if (!a->status)
+			PUT(pen, "cancelled");
 		else
 			put_u64(pen, (uint64_t)a->status);
 	}

@@ -161,7 +161,6 @@ const struct conf_key conf_route_keys[] = {
 	CONF_ROW(struct conf_route, "max_request_body", max_request_body, CONF_T_SIZE,
 		.help = "larger bodies: 413; default: client.max_request_body",
 		.example = "64MiB"),
-	CONF_NOT_YET("hedge", "a second request when the first is slow"),
 	CONF_END
 };
 

@@ -211,19 +211,23 @@ void exchange_upstream_failed(struct exchange *ex, enum reason why)
 	/* else: the head's answer is posted, or a judge ponders; what they find now is a failure */
 }
 
-void exchange_note_attempt(struct exchange *ex, enum reason why)
+void exchange_note_attempt_of(struct exchange *ex, const struct exchange *of, enum reason why)
 {
+	if (ex->attempt < of->attempt)
+		ex->attempt = of->attempt;
 	if (!ex->tried)
 		ex->tried = arena_take(&ex->arena, ATTEMPTS_MAX * sizeof(*ex->tried));
 	if (!ex->tried || ex->tried_count == ATTEMPTS_MAX)
 		return;
 	struct attempt *a = &ex->tried[ex->tried_count++];
 	*a = (struct attempt){
-		.reason = why, .status = ex->local ? 0 : ex->reply.status, .us = ex->worker->now_us - ex->timing.call_us, .number = ex->attempt,
-		.at_us = ex->timing.call_us, .connect_us = ex->timing.connect_us, .reply_us = ex->timing.reply_us,
+		.reason = why, .status = of->local ? 0 : of->reply.status, .us = of->worker->now_us - of->timing.call_us, .number = of->calling,
+		.at_us = of->timing.call_us, .connect_us = of->timing.connect_us, .reply_us = of->timing.reply_us,
 	};
-	if (ex->endpoint) {
-		a->endpoint_id = ex->endpoint->id;
-		a->endpoint = arena_copy(&ex->arena, ex->endpoint->name);
+	if (of->endpoint) {
+		a->endpoint_id = of->endpoint->id;
+		a->endpoint = arena_copy(&ex->arena, of->endpoint->name);
 	}
 }
+
+void exchange_note_attempt(struct exchange *ex, enum reason why) { exchange_note_attempt_of(ex, ex, why); }

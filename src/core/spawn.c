@@ -3,6 +3,7 @@
 #include "core/claims.h"
 #include "core/exchange.h"
 #include "local.h"
+#include "walk.h"
 
 void exchange_divert(struct exchange *ex, const struct upstream_ops *ops, void *self)
 {
@@ -14,6 +15,32 @@ void exchange_divert(struct exchange *ex, const struct upstream_ops *ops, void *
 	ex->diverted = true;
 	ex->ops = ops;
 	ex->ops_self = self;
+}
+
+static void take_endpoint(struct exchange *ex, const struct exchange *from)
+{
+	if (from->endpoint == ex->endpoint)
+		return;
+	if (ex->endpoint)
+		endpoint_unref(ex->endpoint);
+	ex->endpoint = from->endpoint ? endpoint_ref(from->endpoint) : NULL;
+}
+
+static void take_credit(struct exchange *ex, const struct exchange *from)
+{
+	ex->attempt = from->attempt;
+	ex->credited = exchange_last_try(from);
+	ex->credited.endpoint = SPAN_NONE;        /* it is ex->endpoint */
+	if (!from->timing.call_end_us)
+		ex->credited.us = 0;              /* it still runs */
+	take_endpoint(ex, from);
+}
+
+void exchange_take_over(struct exchange *ex, void *slot, const struct exchange *winner, const struct upstream_ops *ops, void *self)
+{
+	walk_again_from(ex, exchange_door(ex, slot));
+	exchange_divert(ex, ops, self);
+	take_credit(ex, winner);                  /* balance has taken its count back from the other endpoint */
 }
 
 void exchange_take_way(struct exchange *ex, const struct route *way)
@@ -100,12 +127,12 @@ void exchange_refuse_like(struct exchange *ex, const struct exchange *from)
 struct attempt exchange_last_try(const struct exchange *ex)
 {
 	const struct timing *t = &ex->timing;
-	bool noted = ex->tried_count && ex->tried[ex->tried_count - 1].number == ex->attempt;
-	if (ex->credited.number || !ex->attempt || noted)
+	bool noted = ex->tried_count && ex->tried[ex->tried_count - 1].number == ex->calling;
+	if (ex->credited.number || !ex->calling || noted)
 		return ex->credited;
 	uint64_t end_us = t->call_end_us ? t->call_end_us : ex->worker->now_us;
 	struct attempt a = {
-		.status = ex->upstream_status, .us = end_us - t->call_us, .number = ex->attempt, .at_us = t->call_us, .connect_us = t->connect_us,
+		.status = ex->upstream_status, .us = end_us - t->call_us, .number = ex->calling, .at_us = t->call_us, .connect_us = t->connect_us,
 		.reply_us = t->reply_us,
 		.reason = ex->failure != REASON_NONE ? ex->failure
 			: !t->reply_us || ex->reason == REASON_response_truncated ? ex->reason : REASON_NONE,
@@ -119,16 +146,7 @@ struct attempt exchange_last_try(const struct exchange *ex)
 
 void exchange_credit(struct exchange *ex, const struct exchange *from)
 {
-	ex->attempt = from->attempt;
-	ex->credited = exchange_last_try(from);
-	ex->credited.endpoint = SPAN_NONE;        /* it is ex->endpoint */
-	if (!from->timing.call_end_us)
-		ex->credited.us = 0;              /* it still runs */
-	if (from->endpoint != ex->endpoint) {
-		if (ex->endpoint)
-			endpoint_unref(ex->endpoint);
-		ex->endpoint = from->endpoint ? endpoint_ref(from->endpoint) : NULL;
-	}
+	take_credit(ex, from);
 	if (!from->tried_count || !(ex->tried = arena_take(&ex->arena, ATTEMPTS_MAX * sizeof(*ex->tried))))
 		return;
 	ex->tried_count = from->tried_count;

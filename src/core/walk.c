@@ -111,7 +111,8 @@ static void start_call(struct exchange *ex)
 	ex->walk.way = OUTWARD;           /* the upstream is the innermost door, and it always says LATER */
 	ex->walk.at = (int)ex->walk.let_in;
 	if (!ex->diverted) {
-		ex->attempt++;
+		ex->calling = ++ex->attempt;
+		ex->credited = (struct attempt){ .number = 0 };
 		ex->upstream_status = 0;
 		must(ex->attempt <= ATTEMPTS_MAX);
 		ex->ops = ex->route->ops;
@@ -252,6 +253,20 @@ void walk_cut(struct exchange *ex, int door, enum reason why)
 	ex->walk.way = OUTWARD;
 	ex->walk.early = LATER;
 	ex->walk.state = WALK_OWED;
+	exchange_answer(ex, PASS);
+}
+
+void walk_again_from(struct exchange *ex, unsigned door)
+{
+	must(ex->walk.state == WALK_OWED && !ex->committed && ex->walk.let_in > door && ex->walk.at >= (int)door);
+	count_wait(ex);
+	unready(ex);
+	walk_drop_call(ex);
+	walk_settle_from(ex, door + 1, END_RETRIED);
+	local_clear(ex);
+	ex->diverted = false;
+	ex->walk.at = (int)door;
+	ex->walk.way = INWARD;
 	exchange_answer(ex, PASS);
 }
 

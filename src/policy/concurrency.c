@@ -99,7 +99,8 @@ struct concurrency_core {
 	struct line line;
 	struct list crossings;                /* to the workers */
 	uint64_t    in_use, streams;
-	uint64_t    done_us, gap_us;          /* when a permit last came back; how far apart they usually do */
+	uint64_t    done_us, full_us;         /* when a permit last came back; when the last one was taken      */
+	uint64_t    gap_us;                   /* how far apart they come back while all are taken               */
 	uint64_t    refused[REFUSAL_COUNT];
 	struct hist waits;
 	struct { uint64_t count, us; } waited;        /* whoever no longer waits, or never had to, since delay_us() was asked */
@@ -263,6 +264,12 @@ static void note_wait(struct concurrency_core *c, uint64_t since_us, uint64_t no
 	c->waited.us += now_us > since_us ? now_us - since_us : 0;
 }
 
+static void take_permit(struct concurrency_core *c, uint64_t now_us)
+{
+	if (++c->in_use == limit_of(c))
+		c->full_us = now_us;
+}
+
 /* Hands free permits to who is next. */
 static void hand_on(struct concurrency_core *c, const struct crossing *mine, uint64_t now_us, struct list *news)
 {
@@ -276,7 +283,7 @@ static void hand_on(struct concurrency_core *c, const struct crossing *mine, uin
 		}
 		if (!(w = line_next(&c->line, now_us)))
 			break;
-		c->in_use++;
+		take_permit(c, now_us);
 		hist_add(&c->waits, now_us > w->since_us ? now_us - w->since_us : 0);
 		note_wait(c, w->since_us, now_us);
 		put(slot_of(&w->link), mine, news, GRANTED);
@@ -358,11 +365,18 @@ static void out_of_patience(struct timer *t)
 	exchange_cut(slot->ex, slot, REASON_queue_timeout);
 }
 
+/* For so long none has come back although all are taken. (The other workers' time may be a little ahead of this one's.) */
+static uint64_t stands_for_us(const struct concurrency_core *c, uint64_t now_us)
+{
+	uint64_t from_us = c->done_us > c->full_us ? c->done_us : c->full_us;
+	return now_us > from_us ? now_us - from_us : 0;
+}
+
 /* How long a newcomer would wait: so many before it, at the pace at which permits have come back. */
 static uint64_t expected_wait_us(const struct concurrency_core *c, uint64_t now_us)
 {
-	uint64_t since = c->done_us ? now_us - c->done_us : 0, gap = c->gap_us > since ? c->gap_us : since;
-	return c->gap_us ? (c->line.count + 1) * gap : 0;
+	uint64_t since_us = stands_for_us(c, now_us), gap_us = c->gap_us > since_us ? c->gap_us : since_us;
+	return c->gap_us ? (c->line.count + 1) * gap_us : 0;
 }
 
 /* With the lock held. REASON_NONE: it has a permit, or stands in line. */
@@ -371,13 +385,13 @@ static enum reason join(struct concurrency_core *c, struct concurrency_slot *slo
 	const struct exchange *ex = slot->ex;
 	if (c->conf.dry_run || (c->in_use < limit_of(c) && !c->line.count)) {
 		bool over = c->in_use >= limit_of(c) + c->conf.queue;
-		c->in_use++;
+		take_permit(c, now_us);
 		slot->state = HOLDING;
 		slot->since_us = now_us;
 		note_wait(c, now_us, now_us);
 		return c->conf.dry_run && over ? REASON_concurrency_limited : REASON_NONE;
 	}
-	if (c->line.count >= c->conf.queue)
+	if (c->line.count >= c->conf.queue || ex->expendable)
 		return REASON_concurrency_limited;
 	if (ex->deadline_us != TIMER_NEVER && now_us + expected_wait_us(c, now_us) > ex->deadline_us)
 		return REASON_deadline_unreachable;
@@ -400,7 +414,7 @@ static enum answer concurrency_admit(struct policy *p, struct exchange *ex, void
 	enum reason why = join(c, slot, ex->worker->now_us);
 	/* armed within the lock: from here on another thread may say that its turn has come, but only this one will hear it */
 	enum slot_state state = slot->state;
-	if (why != REASON_NONE)
+	if (why != REASON_NONE && !ex->expendable)
 		c->refused[why == REASON_concurrency_limited ? REFUSED_concurrency_limited : REFUSED_deadline_unreachable]++;
 	pthread_mutex_unlock(&c->lock);
 	if (why != REASON_NONE)
@@ -460,8 +474,10 @@ static void learn(struct concurrency_core *c, const struct concurrency_slot *slo
 	bool cut_off = how == END_CUT && slot->ex->cut_by == REASON_deadline_exceeded && slot->ex->patience_us
 		&& now_us - slot->since_us >= slot->ex->patience_us / 10 * 9;
 
-	if (c->done_us)
-		c->gap_us = c->gap_us ? (c->gap_us * 7 + (now_us - c->done_us)) / 8 : now_us - c->done_us;
+	if (c->in_use >= limit_of(c)) {           /* else it says how many came, not how many could */
+		uint64_t gap_us = stands_for_us(c, now_us);
+		c->gap_us = c->gap_us ? (c->gap_us * 7 + gap_us) / 8 : gap_us;
+	}
 	c->done_us = now_us;
 	if (!c->conf.adaptive)
 		return;

@@ -17,6 +17,7 @@ static const struct policy_type *const types[] = {
 	&coalesce_policy,   /* before retry, breaker and permits: who shares an answer needs none of them                          */
 	&guard_policy,      /* behind coalesce: each request to the upstream counts once; before retry: what counts is what is left after it   */
 	&retry_policy,      /* before what belongs to one try: each try takes and gives back its own, none is held during back-off */
+	&hedge_policy,      /* inside retry: a second request is part of one try; before what belongs to one request: each of the two takes its own */
 	&circuit_breaker_policy,    /* before per_try: it judges what became of the whole try, running out of time included        */
 	&concurrency_policy,    /* behind the breaker: an open one needs no permit; before per_try: a try's time begins when it has one  */
 	&per_try_policy,    /* before outlier: running out of one try's time is that endpoint's fault, and judged as such          */

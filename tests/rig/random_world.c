@@ -64,6 +64,7 @@ static void draw_policies(struct dice *d, struct text *out)
 		"  cache: {ttl: 10ms, stale_while_revalidate: 1h, max_size: 64KiB}\n", "  cache: {ttl: 1s, stale_if_error: 1h}\n",
 		"  cache: {ttl: 5m, stale_while_revalidate: 10m, stale_if_error: 1h}\n",
 	};
+	static const char *const hedges[] = { "  hedge: {after: 1ms, max_extra: 100%}\n", "  hedge: {after: 7ms, max_extra: 50%}\n" };
 	if (chance(d, 40))
 		text_f(out, "%s", PICK(d, breakers));
 	if (chance(d, 40))
@@ -74,6 +75,8 @@ static void draw_policies(struct dice *d, struct text *out)
 		text_f(out, "%s", PICK(d, shared));
 	if (chance(d, 40))
 		text_f(out, "%s", PICK(d, kept));
+	if (chance(d, 40))
+		text_f(out, "%s", PICK(d, hedges));
 	if (chance(d, 20))
 		text_f(out, "  priority: %s\n", chance(d, 50) ? "sheddable" : "critical");
 }

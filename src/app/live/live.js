@@ -266,7 +266,7 @@ function more(tr, r, all) {
   td.colSpan = 7;
   if (facts) td.append(el("p", `${r.status} ${r.reason}: ${facts.title}. ${facts.text}`));
   td.append(el("p", all.filter(p => p[1] > 0).map(([k, v]) => `${part_words[k]} ${ms(v)} ms`).join(" · ") || "Answered at once."));
-  for (const t of r.tried) td.append(el("p", `tried ${t.endpoint}: ${t.reason || t.status} after ${ms(t.ms)} ms`));
+  for (const t of r.tried) td.append(el("p", `tried ${t.endpoint}: ${t.reason || t.status || "cancelled"} after ${ms(t.ms)} ms`));
   td.append(el("p", `request ${r.request_id}, client ${r.client || "local"}, ${r.upstream ? `upstream ${r.upstream}, ` : ""}${r.endpoint ? `endpoint ${r.endpoint}, ` : ""}${r.attempts} attempt${r.attempts === 1 ? "" : "s"}, ${r.bytes_in} bytes in, ${r.bytes_out} out, served by ${r.served_by}`, "quiet"));
   out.append(td);
   tr.after(out);
