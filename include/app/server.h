@@ -10,6 +10,7 @@
 #define APP_SERVER_H
 
 #include "app/data_thread.h"
+#include "app/notify.h"
 #include "app/overload.h"
 #include "conf/conf.h"
 #include "core/shared.h"
@@ -26,7 +27,7 @@ const char *life_name(enum life);
 enum { EXIT_DONE = 0, EXIT_USAGE = 64, EXIT_LISTEN = 69, EXIT_INTERNAL = 70, EXIT_CONFIG = 78 };
 
 struct resolver; struct fetcher; struct health; struct admin; struct access_log; struct metrics; struct rows; struct reload;
-struct conf_watch; struct stores; struct keyring;
+struct conf_watch; struct stores; struct keyring; struct tracing;
 struct conf_reader;
 
 struct server {
@@ -45,6 +46,7 @@ struct server {
 	struct keyring     *keyring;          /* gets the keys that tokens are checked with */
 	struct admin       *admin;
 	struct access_log  *access_log;
+	struct tracing     *tracing;
 	struct rows        *rows;
 	struct reload      *reload;
 	struct conf_watch  *conf_watch;       /* NULL: nobody asked for it */
@@ -58,7 +60,8 @@ struct server {
 	char                instance[INSTANCE_ID];   /* drawn when the process starts; in Via */
 	struct overload     overload;
 	uv_signal_t         signals[5];
-	struct timer        patience, delay, log_again;
+	struct timer        patience, delay, log_again, heartbeat;
+	struct notify       notify;           /* the service manager, if there is one */
 	uv_async_t          log_bell;
 	int                 exit_code;
 };
@@ -69,6 +72,7 @@ int  server_run(struct conf *, const struct conf_reader *reader);
 void server_stop(struct server *, bool at_once);  /* TERM; at once: QUIT, or a second TERM */
 void server_drain(struct server *, bool drain);   /* POST /drain, /undrain */
 void server_digest(struct server *);              /* of server->conf, after it was put there */
+void server_tell_ready(struct server *);          /* the service manager: at the start, and when a reload is over */
 bool server_is_ready(const struct server *);      /* without the upstreams' part: see admin */
 /* Any data thread. */
 void server_thread_drained(struct server *);

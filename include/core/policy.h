@@ -83,7 +83,7 @@ struct policy_type {
 	enum answer (*admit) (struct policy *, struct exchange *, void *slot);
 	enum answer (*judge) (struct policy *, struct exchange *, void *slot);
 	void        (*tap)   (struct policy *, struct exchange *, void *slot, struct span bytes);
-	/* Watches request bytes as they come in, each once; those before its admit are in ex->request_body.held then. */
+	/* With ex->request_tapped set in admit: watches request bytes as they come in; those before that are in ex->request_body.held then. */
 	void        (*request_tap)(struct policy *, struct exchange *, void *slot, const struct slice *bytes, bool end);
 	void        (*settle)(struct policy *, struct exchange *, void *slot, enum ending);
 };

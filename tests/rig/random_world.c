@@ -39,6 +39,48 @@ static void draw_second(struct dice *d, struct text *out)
 		text_f(out, "}\nroutes:\n  - path: /\n    upstream: app\n");
 }
 
+/* Of those that most routes do not have, some at a time. */
+static void draw_policies(struct dice *d, struct text *out)
+{
+	static const char *const breakers[] = {
+		"  circuit_breaker: {consecutive_failures: 1, open_for: 10ms, half_open_requests: 1}\n",
+		"  circuit_breaker: {consecutive_failures: 2, open_for: 1s, max_open_for: 5m, probe_timeout: 3ms, slow_request: {over: 2ms, rate: 50%}}\n",
+		"  circuit_breaker: {min_requests: 2, failure_rate: 50%, window: 1s, open_for: 10ms, recovery_ramp: 20ms}\n",
+	};
+	static const char *const limits[] = {
+		"  concurrency: {limit: 1, queue: 2, queue_timeout: 5ms}\n", "  concurrency: {limit: 2, queue: 48, discipline: fifo, queue_timeout: 1s}\n",
+		"  concurrency: {limit: 1, queue: 1, discipline: lifo}\n", "  concurrency: {limit: adaptive, queue: 4}\n",
+		"  concurrency: {limit: 1, queue: 3, dry_run: true}\n",
+	};
+	static const char *const rates[] = {
+		"  rate_limit: {rate: 3/s, key: route}\n", "  rate_limit: {rate: 2/s, key: route, algorithm: sliding_window}\n",
+		"  rate_limit: {rate: 5/s, key: route, store: main}\n",
+		"  rate_limit: [{rate: 2/m, key: route, store: main, on_store_error: deny}, {rate: 9/s, key: \"header:x\", max_keys: 1}]\n",
+	};
+	static const char *const shared[] = {
+		"  coalesce: {}\n", "  coalesce: {max_waiters: 1, wait_timeout: 2ms, buffer: 4KiB}\n", "  coalesce: {buffer: 16KiB}\n",
+	};
+	static const char *const kept[] = {
+		"  cache: {ttl: 10ms, stale_while_revalidate: 1h, max_size: 64KiB}\n", "  cache: {ttl: 1s, stale_if_error: 1h}\n",
+		"  cache: {ttl: 5m, stale_while_revalidate: 10m, stale_if_error: 1h}\n",
+	};
+	static const char *const hedges[] = { "  hedge: {after: 1ms, max_extra: 100%}\n", "  hedge: {after: 7ms, max_extra: 50%}\n" };
+	if (chance(d, 40))
+		text_f(out, "%s", PICK(d, breakers));
+	if (chance(d, 40))
+		text_f(out, "%s", PICK(d, limits));
+	if (chance(d, 20))
+		text_f(out, "%s", PICK(d, rates));
+	if (chance(d, 40))
+		text_f(out, "%s", PICK(d, shared));
+	if (chance(d, 40))
+		text_f(out, "%s", PICK(d, kept));
+	if (chance(d, 40))
+		text_f(out, "%s", PICK(d, hedges));
+	if (chance(d, 20))
+		text_f(out, "  priority: %s\n", chance(d, 50) ? "sheddable" : "critical");
+}
+
 static void draw_config(struct dice *d, struct text *out)
 {
 	static const char *const timeouts[] = { "timeout: 1s", "timeout: 100ms", "timeout: 20ms", "timeout: 0s", "timeout: 3ms" };
@@ -58,11 +100,12 @@ static void draw_config(struct dice *d, struct text *out)
 		"    idempotency: {}\n", "    idempotency: {fingerprint: 0B, max_answer: 4KiB, max_keys: 1, methods: [POST, PUT, PATCH, HEAD]}\n",
 		"    fault: {abort: 503, share: 30%}\n", "    fallback: {status: 503, body: sorry}\n    fault: {delay: 2ms, abort: 500, share: 50%}\n",
 	};
-	text_f(out, "listen: 127.0.0.1:8080\nclient: {max_request_body: %s}\ndefaults:\n  ", chance(d, 80) ? "1MiB" : "50KiB");
+	text_f(out, "listen: 127.0.0.1:8080\nredis: {main: {url: 'redis://127.0.0.1:6379'}}\nclient: {max_request_body: %s}\ndefaults:\n  ", chance(d, 80) ? "1MiB" : "50KiB");
 	text_f(out, "%s\n", PICK(d, timeouts));
 	if (span_starts(text_span(out), SPAN("listen")) && !strstr(out->at, "timeout: 3ms"))
 		text_f(out, "%s", PICK(d, tries));
 	text_f(out, "%s%s%s%s", PICK(d, idles), PICK(d, retries), PICK(d, outliers), PICK(d, balances));
+	draw_policies(d, out);
 	text_f(out, "upstreams: {app: {endpoints: ['http://app-1:80'%s%s]}", chance(d, 60) ? ", 'http://app-2:80'" : "",
 		chance(d, 30) ? ", {url: 'http://app-3:80', weight: 5}" : "");
 	const char *route = PICK(d, routes);
@@ -116,10 +159,10 @@ static void draw_deed(struct dice *d, struct deed *deed)
 
 /* ── clients ── */
 
-static void draw_guest(struct dice *d, struct world *w)
+static void draw_guest(struct dice *d, struct world *w, uint64_t span_us)
 {
 	static const char *const methods[] = { "GET", "GET", "HEAD", "POST", "PUT", "PATCH", "BREW" };
-	struct guest *g = world_guest(w, dice_below(d, 20000), PICK(d, methods), "/a");
+	struct guest *g = world_guest(w, dice_below(d, span_us), PICK(d, methods), "/a");
 	bool has_body = g->method.at[0] == 'P' && chance(d, 80);
 	if (has_body) {
 		g->body = PICK(d, sizes);
@@ -128,7 +171,7 @@ static void draw_guest(struct dice *d, struct world *w)
 		g->streams = chance(d, 40);
 		g->fault = chance(d, 8);
 		g->fault_at = dice_below(d, g->body + 1);
-	} else if (span_eq(g->method, SPAN("GET"))) {
+	} else if (span_eq(g->method, SPAN("GET")) && chance(d, 40)) {
 		g->upgrade = SPAN("websocket");   /* so that a 101 is always welcome */
 		g->tunnel = PICK(d, sizes);
 		g->body_by = PICK(d, pieces);
@@ -168,6 +211,7 @@ static void no_unasked_tunnels(struct world *w)
 
 void random_world(struct world *w, struct dice *d)
 {
+	static const uint64_t spans_us[] = { 20000, 20000, 20000, 2000000, 60000000, 3600000000 };
 	char config[4096];
 	struct text out;
 	text_over(&out, config, sizeof(config));
@@ -184,12 +228,14 @@ void random_world(struct world *w, struct dice *d)
 		draw_deed(d, script_add(&w->scripts[0]));
 	for (unsigned n = (unsigned)dice_below(d, DEEDS_MAX - 1); w->conf->upstream_count > 1 && n > 0; n--)
 		draw_deed(d, script_add(&w->scripts[1]));
-	for (unsigned n = 1 + (unsigned)dice_below(d, 6); n > 0; n--)
-		draw_guest(d, w);
+	uint64_t span_us = PICK(d, spans_us);
+	for (unsigned n = 1 + (unsigned)dice_below(d, chance(d, 20) ? GUESTS_MAX - 1 : 6); n > 0; n--)
+		draw_guest(d, w, span_us);
 	no_unasked_tunnels(w);
 	world_run(w);
 	for (unsigned i = 0; i < w->guest_count; i++)       /* without a timeout a silent service is waited for as long as one likes */
 		guest_leaves(&w->guests[i]);
 	world_run(w);
+	w->simulated_us = w->worker.now_us - EPOCH_US;
 	world_close(w);
 }

@@ -60,6 +60,7 @@ struct world {
 	const struct policy_type *types[DOORS_MAX]; unsigned type_count;
 	struct pretend_keys keys;
 	unsigned          turned;
+	uint64_t          simulated_us;       /* of a random world: how long it lived                       */
 	uint64_t          steps, over;        /* over: on_over was called this often                        */
 	void            (*watch)(struct world *); void *watcher;
 };
