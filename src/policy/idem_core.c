@@ -94,7 +94,14 @@ static void state_json(void *core, uint64_t now_us, struct json *j)
 	json_u64(j, "replayed", __atomic_load_n(&((struct idempotency_core *)core)->results[RESULT_replayed], __ATOMIC_RELAXED));
 }
 
+static void summary(void *core, uint64_t now_us, struct text *out)
+{
+	struct sizes s = sizes_of(core);
+	(void)now_us;
+	text_f(out, "%llu keys, %llu KiB of answers", (unsigned long long)s.keys, (unsigned long long)(s.bytes / 1024));
+}
+
 const struct core_kind idempotency_kind = {
 	.name = "idempotency", .label = "route", .size = sizeof(struct idempotency_core), .init = core_init, .adapt = core_adapt, .fini = core_fini,
-	.series = series, .state = state_json,
+	.series = series, .state = state_json, .summary = summary,
 };

@@ -149,6 +149,7 @@ static void *run_start(void *self, struct exchange *ex)
 		exchange_upstream_failed(ex, REASON_internal_error);
 		return NULL;
 	}
+	r->child->timing.start_us = ex->timing.start_us;          /* of its patience a part is spent */
 	r->request_whole = ex->request.framing == BODY_NONE;
 	fields_drop(&r->child->request.fields, FIELD_EXPECT);     /* its client has been told to go on */
 	r->child->request.expect_continue = false;

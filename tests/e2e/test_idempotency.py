@@ -1,8 +1,10 @@
 """test_idempotency.py - a request with an Idempotency-Key runs once, whoever repeats it, and however: in memory, with several workers, and in a
 real Redis, with two instances.
 """
+import collections
 import hashlib
 import itertools
+import random
 import shutil
 import signal
 import threading
@@ -262,6 +264,59 @@ def test_a_reload_keeps_what_is_kept(rig):
     assert is_replay(pay(proxy, "r")) and is_replay(pay(proxy, "s")) and len(up.requests) == 2
 
 
+def test_a_canary(rig):
+    """Once, whichever version it goes to; the log names the one that was asked."""
+    v1, v2 = rig.upstream(once()), rig.upstream(once())
+    proxy = rig.outrigger(upstreams={"v1": {"endpoints": [v1.url]}, "v2": {"endpoints": [v2.url]}},
+                          routes=[{"name": "pay", "path": "/", "upstream": {"v1": "90%", "v2": "10%"}, "split": {"override_header": "x-canary"},
+                                   "idempotency": {}}])
+    assert [pay(proxy, "a", "x-canary: v2").status, pay(proxy, "b", "x-canary: v1").status] == [201, 201]
+    assert is_replay(pay(proxy, "a", "x-canary: v2")) and len(v1.requests) == len(v2.requests) == 1
+    lines = proxy.access_log(3)
+    assert [x.get("upstream") for x in lines[:2]] == ["v2", "v1"] and lines[0]["endpoint"] == v2.name and lines[0]["attempts"] == 1
+
+
+def storm(proxies, seconds, seed, keys=30):
+    """Clients that repeat, leave in the midst, and come back, on a few keys; per key all answers that came."""
+    answers, lock, end = {}, threading.Lock(), time.monotonic() + seconds
+
+    def client(number):
+        rand = random.Random(seed * 100 + number)
+        while time.monotonic() < end:
+            key = f"storm-{seed}-{rand.randrange(keys)}"
+            body = key.encode() * rand.choice((1, 1, 3000))
+            with rand.choice(proxies).client() as c:
+                c.send(request("POST", "/", f"Idempotency-Key: {key}-{len(body)}", body=body))
+                if rand.random() < .3:
+                    time.sleep(rand.random() * .05)
+                    continue
+                r = c.read()
+                with lock:
+                    answers.setdefault(f"{key}-{len(body)}", []).append((r.status, r.body if r.status == 201 else b""))
+    threads = [threading.Thread(target=client, args=(n,)) for n in range(12)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return answers
+
+
+def check_storm(up, answers):
+    """Nobody's request ran twice, and everybody got the answer of the one that ran."""
+    assert len(answers) > 20
+    for key, got in answers.items():
+        assert {status for status, _ in got} == {201} and len(set(got)) == 1, key
+    ran = collections.Counter(q.fields.get("idempotency-key") for q in up.requests)
+    assert max(ran.values()) == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_storm(rig, workers):
+    up, proxy = before(rig, once(delay=.05, size=3000), workers=workers)
+    for seed in range(2):
+        check_storm(up, storm([proxy], 2, seed))
+
+
 # ── in Redis ──
 
 @needs_redis
@@ -280,6 +335,13 @@ def test_two_instances_are_one(rig, redis, workers):  # noqa: F811
     assert int(redis.ask("DBSIZE").strip(b":\r\n")) >= 2
     sum_of = {k: counts(one)[k] + counts(two)[k] for k in counts(one)}
     assert sum_of["first"] == 2 and sum_of["mismatch"] == 1 and sum_of["replayed"] + sum_of["waited"] == 39
+
+
+@needs_redis
+def test_storm_over_two_instances(rig, redis):  # noqa: F811
+    up = rig.upstream(once(delay=.05, size=3000))
+    one, two = with_store(rig, redis, up), with_store(rig, redis, up)
+    check_storm(up, storm([one, two], 4, 7))
 
 
 @needs_redis
