@@ -99,6 +99,7 @@ struct exchange {
 	bool                tunnel;           /* a 101 was committed                     */
 	bool                diverted;         /* a door serves this itself: exchange_divert                        */
 	bool                spawned;          /* a policy's own request: exchange_spawn                            */
+	unsigned short      note;             /* the observer's: worker.on_begin and on_over                       */
 	/* ── policies may write ── */
 	uint64_t            deadline_us;      /* absolute; TIMER_NEVER: none             */
 	uint64_t            try_deadline_us;  /* of this try                             */

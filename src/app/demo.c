@@ -122,7 +122,7 @@ static int run(const struct options *o, struct conf *conf, struct demo *demo)
 	struct span app = address_of(conf);
 
 	int code = try_listening(conf);
-	if (code == EXIT_DONE && !(demo->service = service_new(&demo->loop, app, &demo_ops, demo, why)))
+	if (code == EXIT_DONE && !(demo->service = service_new(&demo->loop, app, -1, &demo_ops, demo, why)))
 		code = cannot_listen("the demo upstream", app, why);
 	if (code == EXIT_DONE && !command_set_up_log(o, conf))
 		code = EXIT_USAGE;
@@ -133,7 +133,7 @@ static int run(const struct options *o, struct conf *conf, struct demo *demo)
 		return code;
 	}
 	say_what_to_try(conf, app);
-	code = server_run(conf, NULL);
+	code = server_run(conf, &(struct server_start){ 0 });
 	loop_post(&demo->loop, &stop.message);
 	pthread_join(thread, NULL);
 	return code;

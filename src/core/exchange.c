@@ -58,7 +58,12 @@ static struct upstream_stats *upstream_stats_of(const struct exchange *ex)
 	return ex->route->upstream && !ex->diverted ? ex->route->router->upstream_stats[ex->route->upstream->index] : NULL;
 }
 
-static void count_start(const struct exchange *ex) { counter_add(&ex->route->stats->started, 1); }
+static void begin(struct exchange *ex)
+{
+	counter_add(&ex->route->stats->started, 1);
+	if (ex->worker->on_begin)
+		ex->worker->on_begin(ex->worker, ex);
+}
 
 void exchange_count_try(struct exchange *ex, enum reason why)
 {
@@ -82,7 +87,7 @@ static void post_refusal(struct exchange *ex, enum reason why, const char *detai
 void exchange_start_refused(struct exchange *ex, enum reason why, int status, const char *detail)
 {
 	trace_begin(&ex->trace, &ex->request, &ex->worker->rand, ex->worker->wall_ms);
-	count_start(ex);
+	begin(ex);
 	post_refusal(ex, why, detail);
 	if (status)
 		ex->reply.status = status;
@@ -118,7 +123,7 @@ void exchange_start(struct exchange *ex)
 	must(ex->walk.state == WALK_NEW);
 	trace_begin(&ex->trace, &ex->request, &ex->worker->rand, ex->worker->wall_ms);
 	enum reason why = find_route(ex);
-	count_start(ex);
+	begin(ex);
 	if (why != REASON_NONE) {
 		struct span allow = ex->answer.allow;
 		post_refusal(ex, why, NULL);

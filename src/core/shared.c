@@ -10,7 +10,12 @@
 
 enum { SHARED_MAX = 1000000, KEY_MAX = 1024 };    /* cores: policies x upstreams or routes */
 
-struct shared { pthread_mutex_t lock; struct map by_key; struct list all; };       /* all: as they were made */
+struct shared {
+	pthread_mutex_t lock;
+	struct map      by_key;
+	struct list     all;                  /* as they were made */
+	shared_visit   *on_new; void *self;
+};
 struct core {
 	struct map_entry entry;
 	struct link link;
@@ -89,6 +94,8 @@ static struct core *core_new(struct shared *s, const struct core_kind *kind, str
 		return NULL;
 	}
 	list_append(&s->all, &c->link);
+	if (s->on_new)
+		s->on_new(s->self, kind, c->name, c->memory);
 	return c;
 }
 
@@ -136,6 +143,14 @@ void shared_each(struct shared *s, const struct core_kind *kind, shared_visit *v
 		if (!kind || c->kind == kind)
 			visit(self, c->kind, c->name, c->memory);
 	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+void shared_on_new(struct shared *s, shared_visit *visit, void *self)
+{
+	pthread_mutex_lock(&s->lock);
+	s->on_new = visit;
+	s->self = self;
 	pthread_mutex_unlock(&s->lock);
 }
 
