@@ -14,13 +14,13 @@ endif
 .DEFAULT_GOAL := all
 
 # ── packages (Debian's names, | for or; elsewhere `make packages` looks for the libraries, names what is missing and stops) ──
-PACKAGES_BUILD := gcc make pkg-config libc6-dev libuv1-dev libyaml-dev libcurl4-openssl-dev libssl-dev libc-ares-dev libpcre2-dev libhiredis-dev libxxhash-dev libllhttp-dev|node-llhttp
-PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev clang libclang-rt-dev|libclang-rt-14-dev python3 python3-pytest python3-yaml curl redis-server chromium $(if $(shell command -v npm),,nodejs npm)
+PACKAGES_BUILD := gcc make pkg-config libc6-dev libuv1-dev libyaml-dev libcurl4-openssl-dev libssl-dev libc-ares-dev libpcre2-dev libhiredis-dev libxxhash-dev libjansson-dev libcjose-dev libllhttp-dev|node-llhttp
+PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev clang libclang-rt-dev|libclang-rt-14-dev python3 python3-pytest python3-yaml python3-jwt python3-cryptography curl redis-server chromium $(if $(shell command -v npm),,nodejs npm)
 PACKAGES_BENCH := $(PACKAGES_BUILD) nginx-light haproxy strace python3
 
 # ── libraries ──
-CORE_LIBS := yaml-0.1 libpcre2-8 libcrypto
-EDGE_LIBS := libuv libcurl libcares openssl hiredis
+CORE_LIBS := yaml-0.1 libpcre2-8 libcrypto jansson
+EDGE_LIBS := libuv libcurl libcares openssl hiredis cjose
 PKG        = $(shell pkg-config $(1) $(2) 2>/dev/null)
 ifneq ($(shell pkg-config --exists libllhttp 2>/dev/null && echo yes),)
   LLHTTP_CFLAGS := $(call PKG,--cflags,libllhttp)

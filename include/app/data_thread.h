@@ -9,6 +9,9 @@
 
 struct server;
 
+/* How long a data thread's loop needs until it looks at what has come in: a message that stands in the same row as the sockets. */
+struct probe { struct message message; bool under_way; uint64_t sent_us, lag_us; };      /* under_way, lag_us: atomic */
+
 struct data_thread {
 	struct server   *server;
 	struct loop      loop;
@@ -19,6 +22,7 @@ struct data_thread {
 	struct router   *next;                /* built, and not in force yet (reload)             */
 	struct worker_stores next_stores;     /* its                                              */
 	const struct router *shown;           /* control thread: whose counters are read          */
+	struct probe     probe;
 	struct message   report;              /* to the control thread, of a reload               */
 	bool             built;
 	struct listener *listeners; unsigned listener_count;
@@ -36,10 +40,14 @@ bool data_thread_start(struct data_thread *);
 bool data_thread_tell(struct data_thread *, void (*what)(struct data_thread *));
 void data_thread_keep_alive_off(struct data_thread *);            /* for tell: answers say Connection: close ... */
 void data_thread_keep_alive_on(struct data_thread *);             /* ... or no longer                            */
+void data_thread_hurry_on(struct data_thread *);                  /* for tell: idle clients leave sooner ...     */
+void data_thread_hurry_off(struct data_thread *);                 /* ... or no longer                            */
 void data_thread_build(struct data_thread *);                     /* for tell: a router of server->reload's snapshot; reload_built() then */
 void data_thread_adopt(struct data_thread *);                     /* for tell: it is in force; reload_adopted() then */
 void data_thread_discard(struct data_thread *);                   /* for tell: or not */
 void data_thread_drain(struct data_thread *);                     /* for tell: accept nothing more; server_thread_drained() when empty */
+/* The lag of its loop: of the last probe, or, while one is under way, so far. Sends the next one. */
+uint64_t data_thread_lag_us(struct data_thread *, uint64_t now_us);
 void data_thread_stop(struct data_thread *);                      /* tells it, once: cut what is left, end the thread */
 void data_thread_join(struct data_thread *);
 void data_thread_fini(struct data_thread *);

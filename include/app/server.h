@@ -11,7 +11,9 @@
 
 #include "app/data_thread.h"
 #include "app/estate.h"
+#include "app/sandbox.h"
 #include "app/sockets.h"
+#include "app/overload.h"
 #include "conf/conf.h"
 #include "core/shared.h"
 #include "http/forward.h"
@@ -27,7 +29,7 @@ const char *life_name(enum life);
 enum { EXIT_DONE = 0, EXIT_USAGE = 64, EXIT_LISTEN = 69, EXIT_INTERNAL = 70, EXIT_CONFIG = 78 };
 
 struct resolver; struct fetcher; struct health; struct admin; struct access_log; struct metrics; struct rows; struct reload;
-struct conf_watch; struct stores;
+struct conf_watch; struct stores; struct keyring;
 struct conf_reader;
 
 struct server {
@@ -39,12 +41,14 @@ struct server {
 	struct upstream   **upstreams;        /* [conf->upstream_count] */
 	struct data_thread *threads; unsigned thread_count;
 	struct sockets      sockets;
+	struct sandbox      sandbox;
 	struct estate      *estate;           /* NULL: there is no supervisor */
 	void               *saved_memory; struct span saved;     /* what cores were before the crash; until it serves */
 	struct resolver    *resolver;
 	struct stores      *stores;
 	struct fetcher     *fetcher;
 	struct health      *health;
+	struct keyring     *keyring;          /* gets the keys that tokens are checked with */
 	struct admin       *admin;
 	struct access_log  *access_log;
 	struct rows        *rows;
@@ -52,6 +56,7 @@ struct server {
 	struct conf_watch  *conf_watch;       /* NULL: nobody asked for it */
 	struct conf        *first;            /* the one it started with: listeners and access log refer to it */
 	enum life           life;             /* written by the control thread only */
+	unsigned            unsettled;        /* what is waited for before it serves: names, keys */
 	bool                asked_to_drain;   /* POST /drain                         */
 	unsigned            drained;          /* threads that have nothing left      */
 	uint64_t            started_us, started_wall_ms;
@@ -61,6 +66,7 @@ struct server {
 	unsigned            direct_stops;
 	uv_signal_t         signals[6];
 	struct timer        patience, delay, log_again, save_again;
+	struct overload     overload;
 	uv_async_t          log_bell;
 	int                 exit_code;
 };

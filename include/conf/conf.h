@@ -52,13 +52,16 @@ struct conf_route {
 	struct span path;                                              /* as written: "/prefix", "=/exact", "~regex" */
 	struct conf_map headers;                                       /* all must be equal                  */
 	struct conf_upstream *upstream;                                /* NULL: `respond` answers            */
-	struct span to;                                                /* upstream: as written, a name or a URL */
+	struct conf_choice to;                                         /* upstream: as written, a name, a URL, or shares by name */
 	struct span rewrite_prefix;                                    /* .at NULL: none                     */
 	struct conf_map request_set, reply_set; struct conf_texts request_remove, reply_remove;
 	uint64_t max_request_body;                                     /* client.max_request_body, or the route's own */
 	void **settings;                                               /* [block index]: the block's struct, merged */
 	bool  *present;                                                /* [block index]                      */
 	unsigned index, line;
+	/* upstream: {v1: 95%, v2: 5%}. This route is the first of its ways; the others are whole routes too, alike but for upstream and settings. */
+	struct conf_route *others; unsigned other_count;
+	double share;                                                  /* of this way; 1 when there is one   */
 };
 
 struct conf_redis {
@@ -77,6 +80,7 @@ struct conf_access_log { enum conf_access_to to; struct span file; unsigned form
 struct conf_log { unsigned level, format; };                       /* format: 0 auto, 1 text, 2 json     */
 struct conf_errors { unsigned format; bool full_detail; };         /* format: 0 auto, 1 json, 2 html     */
 struct conf_shutdown { uint64_t delay_us, timeout_us; };
+struct conf_overload { uint64_t queue_delay_us, loop_lag_us; double memory, descriptors; };       /* 0: does not count */
 
 struct conf {
 	struct arena arena;
@@ -92,8 +96,10 @@ struct conf {
 	struct conf_access_log access_log;
 	struct conf_errors errors;
 	struct conf_shutdown shutdown;
+	struct conf_overload overload;
 	uint64_t workers;                                              /* auto is already a number           */
 	unsigned supervisor; uint64_t watchdog_us;                     /* 0: none                            */
+	unsigned sandbox; struct span user;                            /* empty: as started                  */
 	const struct conf_block *blocks; unsigned block_count;         /* as handed in                       */
 	struct span file;                                              /* "outrigger.yaml", "-", "command line" */
 	struct span text_read;                                         /* the bytes of the file(s), for the digest that app/ shows */

@@ -29,6 +29,7 @@ enum conf_type {
 	CONF_T_WORD,      /* one of `words`                       unsigned: index into words                   */
 	CONF_T_TEXTS,     /* a string or a list of strings        struct conf_texts                            */
 	CONF_T_MAP,       /* {name: value}                        struct conf_map                              */
+	CONF_T_TEXT_OR_MAP, /* either                             struct conf_choice                           */
 	CONF_T_BLOCK,     /* a nested mapping: `keys`             the nested struct, in place                  */
 	CONF_T_LIST,      /* a list (or just one) of mappings     struct conf_list of item_size structs; a plain
 	                     string stands for {<first key>: string}                                           */
@@ -37,10 +38,13 @@ enum conf_type {
 	/* Presets are written as in the file. Those of TEXTS and CUSTOM may be lists: "[GET, HEAD]"; MAP, BLOCK, LIST and NAMED have none. */
 };
 
+struct conf_upstream;
+struct conf_route;
 struct conf_rate  { uint64_t count, per_us; };
 struct conf_texts { struct span *at; unsigned count; };
 struct conf_pair  { struct span name, value; };
 struct conf_map   { struct conf_pair *at; unsigned count; };
+struct conf_choice { struct span text; struct conf_map map; };     /* map.count 0: the text */
 struct conf_list  { void *at; unsigned count; };
 
 enum conf_flag {
@@ -62,7 +66,14 @@ void conf_complain_key(struct conf_reading *, const char *key, const char *messa
 void conf_hint(struct conf_reading *, const char *hint, ...) __attribute__((format(printf, 2, 3)));
 /* In a check: is there such a store under `redis`? If not, complains at that piece of text. */
 bool conf_store_exists(struct conf_reading *, struct span name);
+/* In the check of a block: what the block of that name says on the same route; *settings NULL: it is not named there. false: this is not
+ * about one route, and nothing can be said. */
+bool conf_beside(struct conf_reading *, const char *block, const void **settings);
 struct arena *conf_arena(struct conf_reading *);      /* lives as long as the configuration */
+/* For readers of a route's keys: the upstream of that name, or the one made for that URL. NULL: there is none, and that is complained about. */
+struct conf_upstream *conf_upstream_of(struct conf_reading *, struct span name_or_url);
+/* In a block's reader or check: the route that is read; NULL: it is another level. */
+const struct conf_route *conf_route_of(const struct conf_reading *);
 
 struct conf_key {
 	const char *name;

@@ -24,6 +24,7 @@
 #include "core/client.h"
 #include "core/policy.h"
 #include "core/route.h"
+#include "core/timing.h"
 #include "http/forward.h"
 #include "http/message.h"
 
@@ -54,25 +55,6 @@ struct pipe {
 	struct buf held;                      /* request: kept for (re)sending; reply: waiting for the head's commit */
 };
 
-/* status: of its reply; 0: there was none, and `reason` says why */
-struct attempt { uint64_t endpoint_id; struct span endpoint; enum reason reason; int status; uint64_t us; };
-
-/* Facts for logs, metrics and spans; times on the worker's clock, 0: did not happen. */
-struct timing {
-	uint64_t first_byte_us;               /* of the request                          */
-	uint64_t start_us;                    /* its head was complete                   */
-	uint64_t queue_us;                    /* spent waiting in doors on the way in (a duration)   */
-	uint64_t pause_us;                    /* ... and on the way out: between tries               */
-	uint64_t call_us;                     /* the last try was handed to the upstream */
-	uint64_t connect_us;                  /* duration of its connect; 0: reused      */
-	uint64_t reply_us;                    /* the reply's head came in                */
-	uint64_t commit_us;                   /* the head went out                       */
-	uint64_t over_us;
-	uint64_t upstream_us;                 /* with an upstream call pending, summed over tries (a duration) */
-	uint64_t waited_us;                   /* how much of that was before the head went out                 */
-	uint64_t lag_us;                      /* set by the back: from the beginning of the turn until the request was written, summed over tries */
-};
-
 struct exchange {
 	/* ── facts: policies and edges may read ── */
 	struct worker      *worker;
@@ -101,6 +83,7 @@ struct exchange {
 	bool                spawned;          /* a policy's own request: exchange_spawn                            */
 	unsigned short      note;             /* the observer's: worker.on_begin and on_over                       */
 	/* ── policies may write ── */
+	const struct claims *claims;          /* of a verified token: see claims.h; NULL: there is none */
 	uint64_t            deadline_us;      /* absolute; TIMER_NEVER: none             */
 	uint64_t            try_deadline_us;  /* of this try                             */
 	uint64_t            patience_us;      /* the configured timeout, whatever the client would wait; 0: none */
@@ -125,6 +108,7 @@ struct exchange {
 		unsigned        let_in;       /* doors from..let_in-1 await settle       */
 		enum answer     early;        /* answer posted, or given inside the question */
 		uint64_t        owed_since_us;/* a door said LATER then; 0: none did */
+		bool            replaced;     /* the door under the cursor has diverted in judge */
 	} walk;
 	struct pipe         request_body, reply_body;
 	uint64_t            request_taken;    /* body bytes that the running call has taken */
@@ -132,7 +116,7 @@ struct exchange {
 	bool                keeping;          /* request_body.held begins at byte 0      */
 	bool                committed;
 	bool                reply_written;    /* the client has it all                   */
-	struct fields       extra;            /* of the reply: exchange_add_reply_field   */
+	struct fields       extra, own;       /* of the reply: exchange_add_reply_field; of the request: exchange_set_request_field */
 	struct {                              /* a local reply, made into bytes at commit */
 		unsigned    retry_after_s;
 		struct span detail, content_type, body, allow;
@@ -146,7 +130,7 @@ struct exchange *exchange_new(struct worker *, struct router *, const struct cli
 void exchange_start(struct exchange *);
 /* A request that cannot even be understood: answers `why` (after exchange_new, instead of exchange_start). */
 void exchange_start_refused(struct exchange *, enum reason why, int status, const char *detail);
-/* Body bytes, borrowed. May be called right after start in the same turn. `trailers` are in ex->request_trailers at the end. */
+/* Body bytes, borrowed. May be called right after start. `trailers` are in ex->request_trailers at the end. */
 void exchange_request_body(struct exchange *, struct slice, bool end);
 /* May the client send more? (credit > 0) */
 static inline bool exchange_request_open(const struct exchange *ex) { return ex->request_body.credit > 0; }
@@ -165,7 +149,6 @@ void exchange_request_taken(struct exchange *, size_t n);          /* n request 
 static inline bool exchange_reply_open(const struct exchange *ex) { return ex->reply_body.credit > 0; }
 /* Is request body still to come, or kept and unsent? (tells a reply that is early) */
 static inline bool exchange_request_ended(const struct exchange *ex) { return ex->request_body.state == PIPE_ENDED; }
-
 /* May body bytes be passed without being seen? Not while a policy taps them, a retry keeps them, or nobody takes them yet. */
 bool exchange_may_splice_reply(const struct exchange *);
 bool exchange_may_splice_request(const struct exchange *);
@@ -179,9 +162,11 @@ void *exchange_slot(const struct exchange *, unsigned door);
 /* Notes the running try as one that did not make it (retry calls this before AGAIN). */
 void exchange_note_attempt(struct exchange *, enum reason);
 
-/* In admit, before PASS: these serve the call, and the doors further in are not asked. What they report (exchange_upstream_*) passes outward
- * from this door. No try is counted. */
+/* In admit, before PASS: these serve the call, and the doors further in are not asked. What they report goes outward from here. No try is
+ * counted. In judge, before AGAIN: these serve another reply. */
 void exchange_divert(struct exchange *, const struct upstream_ops *, void *self);
+/* For the door that chooses: inward from here this way is gone. In admit, before PASS; in judge, before AGAIN: the try is thrown away. */
+void exchange_take_way(struct exchange *, const struct route *way);
 /* A request of a policy's own: like `model`, which may be over before it (all is copied), walking the doors from number `from` on of `route`.
  * Its client is the policy: a flight, a hedge, a copy for a mirror. The request's body is the policy's business, unless there is none. A
  * reply comes as the doors let it out, still with the fields that concern one connection, and a refusal without its body: see
@@ -190,11 +175,12 @@ struct exchange *exchange_spawn(const struct exchange *model, const struct route
 unsigned exchange_door(const struct exchange *, const void *slot);         /* the number of the door that owns it */
 /* The answer of `ex` is what was refused to `from`: reason, Retry-After and words. */
 void exchange_refuse_like(struct exchange *, const struct exchange *from);
-/* The facts about tries (endpoint, attempts, what was tried) of a spawned request become those of the one that it ran for. */
+/* The facts about tries of a spawned request become those of the one that it ran for. */
 void exchange_credit(struct exchange *, const struct exchange *from);
 
 /* ── for the loop ── */
 /* The only walker: serves the answers present at entry, then buries the dead. Returns whether more are ready already. */
 bool exchanges_run(struct worker *);
+void exchanges_leave(struct worker *);     /* the worker ends, its clients are gone: so are the requests that policies have of their own */
 
 #endif

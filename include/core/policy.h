@@ -10,7 +10,7 @@
  * 2. LATER is a debt of exactly one exchange_answer(). Leave the queue, disarm, cancel: before you answer.
  * 3. judge may look at ex->reply (status 0: the try failed, ex->failure says why). AGAIN settles all doors further in
  *    (END_RETRIED), drops the call and asks them afresh.
- * 4. tap only watches reply bytes on their way out.
+ * 4. tap only watches reply bytes on their way out, request_tap request bytes as they come in.
  * 5. settle cannot wait or answer. It is the only release code.
  * 6. Timers that lose patience use exchange_cut(): everything inside me fails with this reason.
  * 7. Policies talk through the exchange's public face and their own memory, never through each other's slots.
@@ -29,8 +29,12 @@ struct exchange;
 struct policy;
 struct upstream;
 struct conf_route;
+struct conf_upstream;
 struct shared;
 struct store;
+struct slice;
+struct route;
+struct route_parts;
 
 #define ANSWERS(X) X(LATER) X(PASS) X(TURN) X(AGAIN)
 enum answer {
@@ -60,7 +64,11 @@ struct policy_env {
 	struct upstream         *upstream;    /* NULL: the route has none */
 	struct shared           *shared;      /* process-wide cores: see shared.h */
 	const struct store      *stores; unsigned store_count;        /* of this worker: see store.h; good as long as the policy */
+	struct route_parts      *parts;       /* route.c's own */
 };
+/* In open: a route of the policy's own to another upstream, with the doors of one try only, for exchange_spawn(..., 0, ...). Nothing of it is
+ * counted for the route that it belongs to. It lives as long as the router. NULL: out of memory. */
+const struct route *policy_route_aside(const struct policy_env *, const struct conf_upstream *);
 
 struct policy_type {
 	const char *name;
@@ -68,12 +76,15 @@ struct policy_type {
 	/* Does a route with these settings need this door at all? NULL: always, but an `optional` block only when `present`. */
 	bool      (*wanted)(const struct conf_route *, const void *settings, bool present);
 	bool        per_try;                  /* stands inside the retry loop: settled as soon as the upstream's reply is complete */
+	bool        chooses;                  /* which of the route's ways is gone (exchange_take_way): further in there are doors for each */
 	size_t      slot_size;                /* per-exchange memory, zeroed before each admit */
 	struct policy *(*open) (const void *settings, const struct policy_env *);      /* NULL: out of memory */
 	void        (*close)(struct policy *);
 	enum answer (*admit) (struct policy *, struct exchange *, void *slot);
 	enum answer (*judge) (struct policy *, struct exchange *, void *slot);
 	void        (*tap)   (struct policy *, struct exchange *, void *slot, struct span bytes);
+	/* Watches request bytes as they come in, each once; those before its admit are in ex->request_body.held then. */
+	void        (*request_tap)(struct policy *, struct exchange *, void *slot, const struct slice *bytes, bool end);
 	void        (*settle)(struct policy *, struct exchange *, void *slot, enum ending);
 };
 struct policy { const struct policy_type *type; };                 /* first member of each policy's struct */
@@ -90,6 +101,9 @@ enum answer exchange_turn_away(struct exchange *, bool dry_run, enum reason, uns
 /* A field of the reply that the client will get, whoever makes it. Name in lower case; both must outlive the exchange. A few at most: what is
  * beyond them, or memory, is left out. */
 void exchange_add_reply_field(struct exchange *, struct span name, struct span value);
+/* In admit: a field that the upstream gets, whatever the client sent in it, or named in Connection. Without a value (.len 0) it gets none. Name
+ * in lower case; both must outlive the exchange, or its policies. */
+void exchange_set_request_field(struct exchange *, struct span name, struct span value);
 /* The same for an answer that is not an error (fallback, respond). The spans must outlive the exchange. status 0: keep. */
 void exchange_serve(struct exchange *, enum served_by, int status, struct span content_type, struct span body);
 /* In judge, before a LATER that will end in AGAIN: this try is thrown away now. Its call is dropped and the doors further in are settled

@@ -29,6 +29,8 @@
 	  "The request carries no valid credentials.") \
 	X(forbidden, 403, "http_request_denied", false, "Forbidden", \
 	  "The credentials are valid, but do not allow this.") \
+	X(keys_unavailable, 503, "proxy_internal_response", false, "Tokens cannot be checked yet", \
+	  "The keys that tokens are checked with (auth.jwt.jwks) have not been got since outrigger was started. It keeps trying.") \
 	X(rate_limited, 429, "http_request_denied", false, "Too many requests", \
 	  "A rate limit of this route is used up. Retry-After says when the next request will be let through.") \
 	X(concurrency_limited, 503, "connection_limit_reached", false, "Busy", \
@@ -36,7 +38,8 @@
 	X(queue_timeout, 503, "connection_limit_reached", false, "Waited too long for a free slot", \
 	  "The request waited for a permit longer than concurrency.queue_timeout allows.") \
 	X(overloaded, 503, "proxy_internal_response", false, "Overloaded", \
-	  "outrigger itself sheds load: its loop, memory or descriptors are at their limit.") \
+	  "There is more than can be carried (overload): its loop lags, memory or descriptors run out, or the line of this upstream stands. " \
+	  "The least important requests are turned away first.") \
 	X(circuit_open, 503, "destination_unavailable", false, "Paused: this service has been failing", \
 	  "The circuit breaker of this upstream is open. Retry-After says when the next try is.") \
 	X(no_healthy_endpoint, 503, "destination_unavailable", false, "No healthy endpoint", \

@@ -25,10 +25,17 @@ struct route {
 	size_t            *slot_at;           /* [depth]: offset of each door's slot in the exchange's slot memory */
 	size_t             slot_bytes;
 	unsigned           depth;
-	bool               tapped;            /* a door watches reply bytes */
+	bool               tapped, request_tapped;    /* a door watches reply bytes; request bytes */
 	unsigned           attempt_from;      /* doors from here inward belong to one try (inside retry); = depth when none */
 	struct fields      request_set, reply_set;
 	struct route_stats *stats;            /* of this worker */
+	uint64_t          *retries;           /* [RETRY_RESULT_COUNT]: of this way, as `stats` is of all */
+	/* A route with several upstreams is one complete route per upstream: this one is the first of its ways, these are the others. The first
+	 * `fork` doors, up to the one that chooses, are the same objects in all of them; further in each has its own. */
+	struct route      *others; unsigned other_count;
+	unsigned           fork;              /* = depth when there is one way */
+	struct route_stats *own_stats;        /* of another way, or of a route aside */
+	struct route      *next_aside;        /* routes aside (policy_route_aside) hang on the router */
 };
 
 struct router {
@@ -44,6 +51,7 @@ struct router {
 	struct stats_book *own_book;          /* of a router that was given none */
 	struct route   *routes;               /* [conf->route_count] */
 	struct route    none;
+	struct route   *asides;
 	struct route_index *index;            /* private to route.c */
 };
 

@@ -46,6 +46,8 @@ struct core_kind {
 	const struct core_series *series;     /* ends with a name of NULL                                         */
 	void      (*state)(void *core, uint64_t now_us, struct json *);      /* members of an object that is open */
 	void      (*summary)(void *core, uint64_t now_us, struct text *);    /* a few words: "open, next try in 3 s" */
+	/* How long requests wait in it: on average, of those whose wait has ended since this was last asked. For one asker. NULL: nobody does. */
+	uint64_t  (*delay_us)(void *core, uint64_t now_us);
 };
 
 struct shared;

@@ -14,6 +14,7 @@
 
 #include "base/span.h"
 #include "conf/conf.h"
+#include "core/pressure.h"
 #include "core/reason.h"
 
 enum { ENDPOINT_ADDRESSES = 16 };         /* of one name; more are ignored */
@@ -45,6 +46,7 @@ struct endpoint {
 	bool      unhealthy;                  /* by active checks                                        */
 	uint64_t  ejected_until_us;           /* by passive results; 0 or past: not ejected              */
 	uint64_t  consecutive_errors, ejections;
+	uint64_t  latency_ns, latency_at_us;  /* balance: ewma; until it reads an answer, at 0 */
 	/* under upstream->lock */
 	struct address addresses[ENDPOINT_ADDRESSES];
 	unsigned  address_count, address_next;
@@ -63,6 +65,7 @@ struct upstream {
 	pthread_mutex_t lock;
 	struct endpoint_set *set;             /* under lock; never NULL */
 	uint64_t  generation;                 /* atomic; moves with set */
+	struct pressure pressure;             /* of its line; fed by the control thread */
 };
 
 struct upstream *upstream_new(struct conf *, const struct conf_upstream *);    /* NULL: out of memory */

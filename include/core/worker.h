@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "base/rand.h"
 #include "base/timer.h"
+#include "core/pressure.h"
 
 struct exchange;
 struct worker;
@@ -32,6 +33,7 @@ struct worker {
 	unsigned          live_count;         /* stored relaxed: other threads may look   */
 	unsigned          ready_count;
 	bool              draining;           /* answers say Connection: close                             */
+	struct pressure   pressure;           /* its level is for all to see; the rest is of who feeds it  */
 	void            (*post)(struct worker *, struct message *);        /* set by the owner of the loop: see worker_post */
 	/* Called once for each exchange of a client when its route is known ... */
 	void            (*on_begin)(struct worker *, struct exchange *);

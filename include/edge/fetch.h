@@ -20,6 +20,8 @@ struct fetch_result {
 	const char *error;                    /* !ok: in words for people */
 	struct span body;
 	struct span etag;
+	bool        has_max_age;              /* Cache-Control says for how long it is good (no-cache, no-store: 0) ... */
+	uint64_t    max_age_s;
 	uint64_t    took_us;
 };
 

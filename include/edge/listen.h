@@ -45,6 +45,7 @@ struct doorstep {
 	const struct trust       *trust;
 	struct list               fronts;     /* all client connections of this worker */
 	unsigned                  front_count;
+	uint64_t                  hurry_since_us;     /* under pressure since then; 0: it is not */
 };
 
 struct listener {

@@ -39,6 +39,7 @@ struct forward_facts {
 	struct trace *trace;
 	struct rand *rand;
 	struct span  instance;                /* whose Via this is: INSTANCE_ID characters; empty: not told */
+	const struct fields *own;             /* of policies: before what the operator sets; may be NULL */
 	const struct fields *set;             /* request_headers: set;  may be NULL */
 	const struct span *remove; unsigned remove_count;
 	struct span  target;                  /* the target to send: as received, or rewritten */

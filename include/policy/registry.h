@@ -8,7 +8,9 @@ const struct policy_type *const *policy_types(unsigned *count);
 /* Their settings, for conf_load; one per block (two doors may share one). */
 const struct conf_block *policy_blocks(unsigned *count);
 
-extern const struct policy_type fallback_policy, deadline_policy, rate_limit_policy, priority_policy, respond_policy, fault_policy,
-	coalesce_policy, retry_policy, circuit_breaker_policy, concurrency_policy, per_try_policy, outlier_policy, balance_policy;
+extern const struct policy_type
+	fallback_policy, deadline_policy, auth_policy, rate_limit_policy, priority_policy, shed_policy, respond_policy, fault_policy,
+	mirror_policy, split_policy, guard_policy, cache_policy, coalesce_policy, retry_policy, circuit_breaker_policy,
+	concurrency_policy, per_try_policy, outlier_policy, balance_policy;
 
 #endif

@@ -49,12 +49,15 @@ static const struct entry entries[] = {
 };
 
 static const struct entry breaker_entry = { "/upstreams/NAME/circuit_breaker", page_breaker, true };
+static const struct entry split_entry = { "/routes/NAME/split", page_split, true };
 
 static const struct entry *entry_of(struct span path)
 {
 	struct span name;
 	if (page_breaker_path(path, &name))
 		return &breaker_entry;
+	if (page_split_path(path, &name))
+		return &split_entry;
 	for (unsigned i = 0; i < sizeof(entries) / sizeof(*entries); i++)
 		if (span_eq(path, span_of(entries[i].path)))
 			return &entries[i];

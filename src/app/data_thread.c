@@ -112,6 +112,8 @@ static void look_if_empty(struct timer *timer)
 
 void data_thread_keep_alive_off(struct data_thread *t) { t->loop.worker.draining = true; }
 void data_thread_keep_alive_on(struct data_thread *t) { t->loop.worker.draining = false; }
+void data_thread_hurry_on(struct data_thread *t) { front_h1_hurry(&t->step, true); }
+void data_thread_hurry_off(struct data_thread *t) { front_h1_hurry(&t->step, false); }
 
 void data_thread_build(struct data_thread *t)
 {
@@ -166,6 +168,7 @@ static void stop_as_told(struct message *m)
 		listener_stop(&t->listeners[i]);
 	worker_disarm(&t->loop.worker, &t->drain_poll);
 	front_h1_close_all(&t->step);
+	exchanges_leave(&t->loop.worker);
 	loop_stop(&t->loop);
 }
 
@@ -178,7 +181,30 @@ static void do_as_told(struct message *m)
 	free(told);
 }
 
+static void probed(struct message *m)
+{
+	struct probe *p = container_of(m, struct probe, message);
+	uint64_t now = clock_now_us();            /* not the turn's: what stood before it in this turn counts */
+	__atomic_store_n(&p->lag_us, now > p->sent_us ? now - p->sent_us : 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&p->under_way, false, __ATOMIC_RELEASE);
+}
+
 /* ── on the control thread ── */
+
+uint64_t data_thread_lag_us(struct data_thread *t, uint64_t now_us)
+{
+	struct probe *p = &t->probe;
+	if (__atomic_load_n(&p->under_way, __ATOMIC_ACQUIRE))
+		return now_us > p->sent_us ? now_us - p->sent_us : 0;
+	uint64_t lag = __atomic_exchange_n(&p->lag_us, 0, __ATOMIC_RELAXED);
+	if (__atomic_load_n(&t->loop.worker.live_count, __ATOMIC_RELAXED) == 0)
+		return lag;                       /* who has nothing to do is left asleep */
+	p->under_way = true;
+	p->sent_us = clock_now_us();
+	p->message.run = probed;
+	loop_post(&t->loop, &p->message);
+	return lag;
+}
 
 bool data_thread_tell(struct data_thread *t, void (*what)(struct data_thread *))
 {

@@ -25,6 +25,8 @@ static struct conf *load(const struct options *o, int *code)
 	fwrite(report.text.len ? report.text.at : "", 1, report.text.len, stderr);
 	conf_report_fini(&report);
 	*code = conf ? EXIT_DONE : EXIT_CONFIG;
+	if (conf)
+		conf->sandbox = 0;                /* its upstream is a thread that runs already */
 	return conf;
 }
 

@@ -108,7 +108,8 @@ void estate_keep(struct estate_kept *k, struct span bytes)
 	unsigned half = other_half(k);
 	if (bytes.len > ESTATE_KEPT)
 		bytes.len = 0;
-	memcpy(k->half[half].bytes, bytes.at, bytes.len);
+	if (bytes.len)
+		memcpy(k->half[half].bytes, bytes.at, bytes.len);
 	commit(k, half, bytes.len);
 }
 

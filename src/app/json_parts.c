@@ -7,6 +7,7 @@
 #include <sys/un.h>
 
 #include "app/health.h"
+#include "core/keys.h"
 #include "totals.h"
 
 /* ── what policies tell of themselves ── */
@@ -26,6 +27,22 @@ static void put_core(void *self, const struct core_kind *kind, struct span name,
 static void put_policies(const struct server *s, const char *label, struct span name, struct json *j)
 {
 	shared_each(s->shared, NULL, put_core, &(struct seen){ j, label, name });
+}
+
+static void put_keys(void *self, const struct core_kind *kind, struct span name, void *core)
+{
+	struct json *j = self;
+	json_open(j, NULL, '{');
+	json_span(j, kind->label, name);
+	kind->state(core, clock_now_us(), j);
+	json_close(j, '}');
+}
+
+void json_keys(const struct server *s, struct json *j, const char *key)
+{
+	json_open(j, key, '[');
+	shared_each(s->shared, &key_source_kind, put_keys, j);
+	json_close(j, ']');
 }
 
 /* ── routes ── */
@@ -140,6 +157,8 @@ static void put_endpoint(struct endpoint *e, struct json *j)
 	json_u64(j, "connections", counter_get(&e->connections));
 	json_u64(j, "served", counter_get(&e->served));
 	json_u64(j, "errors", counter_get(&e->errors));
+	if (counter_get(&e->latency_at_us))       /* balance: ewma */
+		json_fixed(j, "latency_ms", (double)counter_get(&e->latency_ns) / 1e6, 3);
 	json_u64(j, "consecutive_errors", counter_get(&e->consecutive_errors));
 	json_fixed(j, "ejected_for_s", until > now ? (double)(until - now) / 1e6 : 0, 3);
 	put_locked_parts(e, j);
@@ -179,6 +198,7 @@ void json_upstreams(const struct server *s, struct json *j, const char *key)
 		json_span(j, "name", s->conf->upstreams[i].name);
 		json_bool(j, "required", s->conf->upstreams[i].required);
 		put_upstream_counters(s, i, j);
+		json_fixed(j, "queue_delay_ms", s->upstreams[i]->pressure.delay_us / 1e3, 3);
 		put_policies(s, "upstream", s->conf->upstreams[i].name, j);
 		json_open(j, "endpoints", '[');
 		for (unsigned k = 0; k < set->count; k++)

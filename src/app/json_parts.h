@@ -8,5 +8,6 @@
 void json_routes(const struct server *, struct json *, const char *key);
 void json_upstreams(const struct server *, struct json *, const char *key);
 void json_stores(const struct server *, struct json *, const char *key);
+void json_keys(const struct server *, struct json *, const char *key);     /* that tokens are checked with */
 
 #endif

@@ -77,6 +77,7 @@ void metrics_print(struct metrics *m, struct text *out)
 {
 	metrics_of_process(m->server, out);
 	print_loops(m, out);
+	overload_metrics(m->server, out);
 	metrics_of_listeners(m->server, out);
 	metrics_of_routes(m->server, out);
 	metrics_of_upstreams(m->server, out);

@@ -1,41 +1,11 @@
 /* metrics_process.c - the process (names as in Prometheus' client libraries), its life, and who is connected to it. */
-#include <dirent.h>
-#include <fcntl.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "app/reload.h"
 #include "app/version.h"
 #include "metrics_parts.h"
+#include "resources.h"
 #include "totals.h"
-
-static unsigned open_descriptors(void)
-{
-	unsigned n = 0;
-	DIR *dir = opendir("/proc/self/fd");
-	if (!dir)
-		return 0;
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n > 3 ? n - 3 : 0;                 /* ".", "..", and the one we read with */
-}
-
-/* /proc/self/statm: "size resident shared ...", in pages. */
-static void memory_bytes(uint64_t *virtual_bytes, uint64_t *resident_bytes)
-{
-	char line[128];
-	uint64_t size = 0, resident = 0, page = (uint64_t)sysconf(_SC_PAGESIZE);
-	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd >= 0 ? read(fd, line, sizeof(line)) : -1;
-	if (fd >= 0)
-		close(fd);
-	struct span rest = { line, n > 0 ? (size_t)n : 0 }, word;
-	if (span_next(&rest, ' ', &word) && span_to_u64(word, UINT64_MAX / page, &size) && span_next(&rest, ' ', &word))
-		(void)span_to_u64(word, UINT64_MAX / page, &resident);
-	*virtual_bytes = size * page;
-	*resident_bytes = resident * page;
-}
 
 static uint64_t cpu_us(void)
 {
@@ -86,8 +56,7 @@ static void print_restarts(const struct server *s, struct text *out)
 
 void metrics_of_process(const struct server *s, struct text *out)
 {
-	struct rlimit limit = { 0 };
-	uint64_t virtual_bytes, resident_bytes;
+	uint64_t virtual_bytes, resident_bytes, max_descriptors = resources_descriptor_limit();
 
 	print_build(out);
 	print_gauge(out, "outrigger_ready", "1: new requests are welcome (without what /readyz asks of upstreams).", server_is_ready(s));
@@ -96,12 +65,12 @@ void metrics_of_process(const struct server *s, struct text *out)
 	print_restarts(s, out);
 	prom_family(out, "process_cpu_seconds_total", "counter", "Processor time, user and system.");
 	prom_seconds(out, "process_cpu_seconds_total", NULL, 0, cpu_us());
-	memory_bytes(&virtual_bytes, &resident_bytes);
+	resources_memory(&virtual_bytes, &resident_bytes);
 	print_gauge(out, "process_virtual_memory_bytes", "Virtual memory.", virtual_bytes);
 	print_gauge(out, "process_resident_memory_bytes", "Resident memory.", resident_bytes);
-	print_gauge(out, "process_open_fds", "Open descriptors.", open_descriptors());
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
-		print_gauge(out, "process_max_fds", "How many descriptors may be open.", limit.rlim_cur);
+	print_gauge(out, "process_open_fds", "Open descriptors.", resources_descriptors());
+	if (max_descriptors)
+		print_gauge(out, "process_max_fds", "How many descriptors may be open.", max_descriptors);
 	prom_family(out, "process_start_time_seconds", "gauge", "When the process started, since 1970.");
 	prom_seconds(out, "process_start_time_seconds", NULL, 0, s->started_wall_ms * 1000);
 }

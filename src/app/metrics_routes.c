@@ -109,14 +109,15 @@ static void print_retries(const struct server *s, struct text *out)
 #undef X
 	};
 	prom_family(out, "outrigger_retries_total", "counter", "Requests of which another try was made, or would have been, and how that ended.");
-	for (unsigned i = 0; i < s->conf->route_count; i++)
-		for (unsigned r = 0; s->conf->routes[i].upstream && r < RETRY_RESULT_COUNT; r++) {
-			const struct label labels[] = {
-				route_label(s, i), { "upstream", s->conf->routes[i].upstream->name }, { "result", span_of(results[r]) },
-			};
-			prom_u64(out, "outrigger_retries_total", labels, 3,
-				route_total(s, i, offsetof(struct route_stats, retries) + r * sizeof(uint64_t)));
+	for (unsigned i = 0; i < s->conf->route_count; i++) {
+		const struct conf_route *route = &s->conf->routes[i];
+		for (unsigned n = 0; route->upstream && n < (route->other_count + 1) * RETRY_RESULT_COUNT; n++) {
+			unsigned way = n / RETRY_RESULT_COUNT, r = n % RETRY_RESULT_COUNT;
+			const struct conf_upstream *upstream = way ? route->others[way - 1].upstream : route->upstream;
+			const struct label labels[] = { route_label(s, i), { "upstream", upstream->name }, { "result", span_of(results[r]) } };
+			prom_u64(out, "outrigger_retries_total", labels, 3, route_retries(s, i, way, (enum retry_result)r));
 		}
+	}
 }
 
 static void print_timeouts(const struct server *s, struct text *out)

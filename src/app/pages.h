@@ -36,6 +36,8 @@ void page_log(struct admin *, const struct exchange *, struct page *);
 void page_reload(struct admin *, const struct exchange *, struct page *);
 void page_breaker(struct admin *, const struct exchange *, struct page *);
 bool page_breaker_path(struct span path, struct span *upstream);
+void page_split(struct admin *, const struct exchange *, struct page *);
+bool page_split_path(struct span path, struct span *route);
 
 /* What /status.json says, and each frame of /events. */
 void pages_put_status(const struct server *, struct json *);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "pages.h"
 #include "policy/circuit_breaker.h"
+#include "policy/split.h"
 
 void page_drain(struct admin *a, const struct exchange *ex, struct page *out)
 {
@@ -54,15 +55,17 @@ void page_log(struct admin *a, const struct exchange *ex, struct page *out)
 	text_f(&out->body, "The log level is %s.\n", log_level_name(level));
 }
 
-/* /upstreams/NAME/circuit_breaker */
-bool page_breaker_path(struct span path, struct span *upstream)
+/* BEFORE + NAME + BEHIND */
+static bool name_in(struct span path, struct span before, struct span behind, struct span *name)
 {
-	struct span before = SPAN("/upstreams/"), behind = SPAN("/circuit_breaker");
 	if (path.len <= before.len + behind.len || !span_starts(path, before) || !span_eq(span_from(path, path.len - behind.len), behind))
 		return false;
-	*upstream = span_between(path.at + before.len, span_end(path) - behind.len);
+	*name = span_between(path.at + before.len, span_end(path) - behind.len);
 	return true;
 }
+
+bool page_breaker_path(struct span path, struct span *upstream) { return name_in(path, SPAN("/upstreams/"), SPAN("/circuit_breaker"), upstream); }
+bool page_split_path(struct span path, struct span *route) { return name_in(path, SPAN("/routes/"), SPAN("/split"), route); }
 
 void page_breaker(struct admin *a, const struct exchange *ex, struct page *out)
 {
@@ -78,6 +81,23 @@ void page_breaker(struct admin *a, const struct exchange *ex, struct page *out)
 		break;
 	case BREAKER_NO_SUCH_UPSTREAM:
 		page_say(out, 404, "No upstream of that name has a circuit breaker.");
+	}
+}
+
+void page_split(struct admin *a, const struct exchange *ex, struct page *out)
+{
+	struct span name = SPAN_NONE, state = query_value(ex->request.query, SPAN("state"));
+	page_split_path(ex->request.path, &name);
+	switch (split_set(a->server->shared, name, state)) {
+	case SPLIT_SET:
+		text_f(&out->body, "The split of route " SPAN_FMT ": %s\n", SPAN_ARG(name), span_eq(state, SPAN("reset"))
+			? "each version has its share again." : "all shares are the stable version's, until it is reset.");
+		break;
+	case SPLIT_NO_SUCH_STATE:
+		page_say(out, 400, "Which state? ?state=rollback (all to the stable version) or reset (each version has its share again).");
+		break;
+	case SPLIT_NO_SUCH_ROUTE:
+		page_say(out, 404, "No route of that name is split between upstreams.");
 	}
 }
 

@@ -58,6 +58,7 @@ static void put_workers(const struct server *s, struct json *j)
 		json_u64(j, "turns", counter_get(&loop->turns));
 		json_u64(j, "busy_ms", counter_get(&loop->busy_us) / 1000);
 		json_u64(j, "last_turn_ms_ago", now > turned ? (now - turned) / 1000 : 0);
+		json_fixed(j, "lag_ms", loop->worker.pressure.delay_us / 1e3, 3);
 		json_u64(j, "requests_in_flight", __atomic_load_n(&loop->worker.live_count, __ATOMIC_RELAXED));
 		json_u64(j, "buffer_bytes", __atomic_load_n(&loop->worker.chunks.bytes_out, __ATOMIC_RELAXED));
 		json_close(j, '}');
@@ -78,11 +79,16 @@ void pages_put_status(const struct server *s, struct json *j)
 	json_u64(j, "now_ms", clock_wall_ms());
 	put_config(s, j);
 	put_supervisor(s, j);
+	json_open(j, "sandbox", '{');
+	sandbox_json(&s->sandbox, j);
+	json_close(j, '}');
 	put_listeners(s, j);
 	put_workers(s, j);
+	overload_json(s, j);
 	json_routes(s, j, "routes");
 	json_upstreams(s, j, "upstreams");
 	json_stores(s, j, "stores");
+	json_keys(s, j, "auth_keys");
 }
 
 void page_status_json(struct admin *a, const struct exchange *ex, struct page *out)

@@ -5,6 +5,7 @@
 
 #include "app/admin.h"
 #include "app/health.h"
+#include "app/keyring.h"
 #include "app/stores.h"
 #include "base/log.h"
 #include "edge/resolve.h"
@@ -89,6 +90,10 @@ static const char *needs_a_restart(const struct conf *a, const struct conf *b)
 		return "supervisor";
 	if (a->watchdog_us != b->watchdog_us)
 		return "watchdog";
+	if (a->sandbox != b->sandbox)
+		return "sandbox";
+	if (!span_eq(a->user, b->user))
+		return "user";
 	if (!span_eq(a->admin.listen, b->admin.listen))
 		return "admin.listen";
 	if (!span_eq(a->admin.token_file, b->admin.token_file))
@@ -315,6 +320,7 @@ static void put_in_force(struct reload *r)
 	server_digest(s);
 	server_keep_conf(s);
 	admin_adopt(s->admin);
+	keyring_look(s->keyring);
 }
 
 void reload_built(struct message *m)

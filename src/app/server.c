@@ -13,6 +13,7 @@
 #include "app/admin.h"
 #include "app/conf_watch.h"
 #include "app/health.h"
+#include "app/keyring.h"
 #include "app/reload.h"
 #include "app/stores.h"
 #include "app/version.h"
@@ -21,7 +22,7 @@
 #include "edge/resolve.h"
 #include "rows.h"
 
-enum { RESOLVE_PATIENCE_US = 2000000, LOG_AGAIN_US = 500000, SAVE_AGAIN_US = 200000, SIGNALS = 6 };
+enum { SETTLE_PATIENCE_US = 2000000, LOG_AGAIN_US = 500000, SAVE_AGAIN_US = 200000, SIGNALS = 6 };
 
 #define X(word) #word,
 static const char *const life_names[] = { LIVES(X) };
@@ -320,7 +321,8 @@ static int prepare(struct server *s, const struct server_start *how)
 	}
 	s->fetcher = fetcher_new(&s->control.uv);
 	s->health = s->fetcher ? health_new(&s->control.uv, s->fetcher) : NULL;
-	return s->resolver && s->health ? EXIT_DONE : EXIT_INTERNAL;
+	s->keyring = s->fetcher ? keyring_new(&s->control.uv, s->fetcher, s->shared) : NULL;
+	return s->resolver && s->health && s->keyring ? sandbox_enter(&s->sandbox, c, s->shared) : EXIT_INTERNAL;
 }
 
 static void serve(void *self)
@@ -346,7 +348,14 @@ static void serve(void *self)
 	}
 }
 
-static void resolved_enough(struct timer *t) { serve(container_of(t, struct server, delay)); }
+static void settled(void *self)
+{
+	struct server *s = self;
+	if (--s->unsettled == 0)
+		serve(s);
+}
+
+static void waited_enough(struct timer *t) { serve(container_of(t, struct server, delay)); }
 
 static void tear_down(struct server *s, bool own_sockets)
 {
@@ -362,6 +371,7 @@ static void tear_down(struct server *s, bool own_sockets)
 	reload_free(s->reload);
 	stores_free(s->stores);
 	health_free(s->health);
+	keyring_free(s->keyring);
 	fetcher_free(s->fetcher);
 	resolver_free(s->resolver);
 	for (unsigned i = 0; i < s->thread_count; i++)
@@ -411,8 +421,12 @@ int server_run(struct conf *conf, const struct server_start *how)
 		return EXIT_INTERNAL;
 	log_start(wake_writer, s);
 	write_log_again(&s->log_again);
-	worker_arm(&s->control.worker, &s->delay, RESOLVE_PATIENCE_US, resolved_enough);
-	resolver_on_settled(s->resolver, serve, s);
+	overload_start(&s->overload, s);
+	worker_arm(&s->control.worker, &s->delay, SETTLE_PATIENCE_US, waited_enough);
+	s->unsettled = 2;
+	keyring_look(s->keyring);
+	keyring_on_settled(s->keyring, settled, s);
+	resolver_on_settled(s->resolver, settled, s);
 	look_after_upstreams(s);
 	loop_run(&s->control);
 	code = s->exit_code;

@@ -1,5 +1,6 @@
 /* status_text.c - the state of things in 80 columns of plain text: `outrigger status`, and GET / for whoever does not ask for HTML. */
 #include "app/version.h"
+#include "core/keys.h"
 #include "pages.h"
 #include "totals.h"
 #include "words.h"
@@ -99,6 +100,7 @@ static void put_head(const struct server *s, struct text *out)
 		text_f(out, "%s" SPAN_FMT "  %llu connection%s\n", i ? "            " : "listening   ", SPAN_ARG(s->conf->listeners[i].address),
 			(unsigned long long)open, open == 1 ? "" : "s");
 	}
+	overload_text(s, out);
 }
 
 struct summaries { struct text *out; const char *label; struct span name; };
@@ -140,6 +142,19 @@ static void put_route(const struct server *s, unsigned i, struct text *out)
 	put_count(out, sum.in_flight, 6);
 	text_char(out, '\n');
 	put_summaries(s, "route", route_name(s, i), out);
+}
+
+/* KEYS, once there are any. */
+static void put_keys(void *self, const struct core_kind *kind, struct span name, void *core)
+{
+	struct summaries *to = self;
+	if (!to->name.len)
+		text_add(to->out, SPAN("\nKEYS OF TOKENS\n"));
+	to->name = name;
+	text_add(to->out, name);
+	text_add(to->out, SPAN("\n  "));
+	kind->summary(core, clock_now_us(), to->out);
+	text_char(to->out, '\n');
 }
 
 static void put_endpoint(struct endpoint *e, struct text *out)
@@ -194,4 +209,5 @@ void page_status_text(struct admin *a, const struct exchange *ex, struct page *p
 		text_f(out, SPAN_FMT "\n", SPAN_ARG(s->conf->redis[i].name));
 		put_summaries(s, "store", s->conf->redis[i].name, out);
 	}
+	shared_each(s->shared, &key_source_kind, put_keys, &(struct summaries){ .out = out });
 }

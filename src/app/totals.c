@@ -22,6 +22,16 @@ uint64_t route_total(const struct server *s, unsigned route, size_t field)
 	return sum;
 }
 
+uint64_t route_retries(const struct server *s, unsigned route, unsigned way, enum retry_result result)
+{
+	uint64_t sum = 0;
+	for (unsigned i = 0; i < s->thread_count; i++) {
+		const struct route *r = route < s->conf->route_count ? &s->threads[i].shown->routes[route] : &s->threads[i].shown->none;
+		sum += way && way > r->other_count ? 0 : counter_get(&(way ? r->others[way - 1].retries : r->stats->retries)[result]);
+	}
+	return sum;
+}
+
 void route_hist(const struct server *s, unsigned route, size_t field, struct hist *out)
 {
 	for (unsigned i = 0; i < s->thread_count; i++)
@@ -71,8 +81,9 @@ void route_summary(const struct server *s, unsigned route, struct route_summary 
 		out->requests += out->by_class[class];
 		hist_merge(&out->all, &h);
 	}
-	out->retries = route_total(s, route, offsetof(struct route_stats, retries) + RETRY_recovered * sizeof(uint64_t))
-		+ route_total(s, route, offsetof(struct route_stats, retries) + RETRY_failed * sizeof(uint64_t));
+	unsigned others = route < s->conf->route_count ? s->conf->routes[route].other_count : 0;
+	for (unsigned way = 0; way <= others; way++)
+		out->retries += route_retries(s, route, way, RETRY_recovered) + route_retries(s, route, way, RETRY_failed);
 }
 
 void upstream_summary(struct upstream *u, uint64_t now_us, struct upstream_summary *out)

@@ -9,6 +9,8 @@
 
 /* `route` is the index of conf->routes; conf->route_count is "none". `field` is the offset of a counter, or a histogram, in the struct. */
 uint64_t route_total(const struct server *, unsigned route, size_t field);
+/* By the way that was gone: 0 is the route's first upstream, 1 the first of its conf's `others`. */
+uint64_t route_retries(const struct server *, unsigned route, unsigned way, enum retry_result);
 void     route_hist(const struct server *, unsigned route, size_t field, struct hist *out);
 uint64_t route_statuses(const struct server *, unsigned route, enum method, uint64_t out[STATUS_SLOTS]);      /* returns their sum */
 uint64_t upstream_total(const struct server *, unsigned upstream, size_t field);

@@ -8,6 +8,7 @@
 #include "conf/conf.h"
 #include "core/route.h"
 #include "edge/fetch.h"
+#include "edge/jose.h"
 #include "edge/resolve.h"
 #include "http/h1_read.h"
 
@@ -20,6 +21,6 @@ const char *version_libuv(void) { return uv_version_string(); }
 void version_print(void)
 {
 	printf("outrigger %s (%s)\n", version_number(), version_revision());
-	printf("llhttp %s  libuv %s  openssl %s  libcurl %s  c-ares %s  libyaml %s  pcre2 %s\n", version_llhttp(), version_libuv(),
-		version_openssl(), fetcher_curl_version(), resolver_cares_version(), conf_yaml_version(), router_pcre2_version());
+	printf("llhttp %s  libuv %s  openssl %s  libcurl %s  c-ares %s  libyaml %s  pcre2 %s  cjose %s\n", version_llhttp(), version_libuv(),
+		version_openssl(), fetcher_curl_version(), resolver_cares_version(), conf_yaml_version(), router_pcre2_version(), jose_version());
 }

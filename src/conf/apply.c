@@ -177,7 +177,7 @@ static void apply_texts(struct conf_reading *r, const struct conf_key *row, stru
 	memcpy(row_field(row, base), &texts, sizeof(texts));
 }
 
-static void apply_map(struct conf_reading *r, const struct conf_key *row, struct node *value, void *base)
+static void apply_map(struct conf_reading *r, const struct conf_key *row, struct node *value, void *field)
 {
 	if (value->kind != NODE_MAP) {
 		conf_complain(r, SPAN_NONE, "'%s' must be a mapping", row->name);
@@ -203,7 +203,7 @@ static void apply_map(struct conf_reading *r, const struct conf_key *row, struct
 			row->read(r, &map.at[i], text->text, 2 * i + 1);
 		}
 	}
-	memcpy(row_field(row, base), &map, sizeof(map));
+	memcpy(field, &map, sizeof(map));
 }
 
 /* Nothing said and still refused? Then the words are ours. */
@@ -266,7 +266,12 @@ static struct span apply_value(struct conf_reading *r, const struct conf_key *ro
 		apply_texts(r, row, value, base);
 		return SPAN_NONE;
 	case CONF_T_MAP:
-		apply_map(r, row, value, base);
+		apply_map(r, row, value, row_field(row, base));
+		return SPAN_NONE;
+	case CONF_T_TEXT_OR_MAP:
+		if (value->kind != NODE_MAP)
+			break;
+		apply_map(r, row, value, (char *)row_field(row, base) + offsetof(struct conf_choice, map));
 		return SPAN_NONE;
 	case CONF_T_CUSTOM:
 		return apply_custom(r, row, value, base);

@@ -3,7 +3,8 @@
 
 #include "load.h"
 
-enum { ROUTES_MAX = 10000, TWINS_MAX = 64 };
+enum { ROUTES_MAX = 10000, TWINS_MAX = 64, WAYS_MAX = 16 };
+#define SHARE_ERROR 1e-9
 
 /* ── the upstream of a route ── */
 
@@ -34,36 +35,98 @@ static void unknown_upstream(struct load *load, const struct node *at)
 		complain_hint(load, "the name of one of upstreams, or a URL such as http://127.0.0.1:3000");
 }
 
-static struct conf_upstream *route_upstream(struct load *load, struct node *map)
+/* The upstream of that name, or for that URL. NULL: complained about. */
+static struct conf_upstream *upstream_named(struct load *load, const struct node *at, struct span url)
 {
-	struct node *key = node_find(map, SPAN("upstream"));
-	if (!key)
-		return NULL;
-	struct node *at = key->value;
-	if (at->kind == NODE_MAP) {
-		complain(load, key, SPAN_NONE, "a split between upstreams is not in this version");
-		complain_hint(load, "write one name or URL");
-		at->broken = true;
-		return NULL;
-	}
-	if (at->kind != NODE_SCALAR || node_is_null(at) || at->broken)
-		return NULL;                    /* complained about when the row is read */
 	struct fault_words w;
-	struct span url = at->text;
-	struct conf_upstream *named = upstreams_find(load, at->text);
-	if (named && !named->anonymous)
+	struct conf_upstream *named = upstreams_find(load, url), *made;
+	if (named && !named->anonymous) {
+		load->upstream_used[named->index] = true;
 		return named;
-	if (!is_url(at->text)) {
+	}
+	if (!is_url(url)) {
 		unknown_upstream(load, at);
-	} else if (!check_url(at->text, &w)) {
+	} else if (!check_url(url, &w)) {
 		complain(load, at, w.part, "%s", w.why);
 		complain_hint(load, "%s", w.hint);
 	} else {
 		if (!span_starts(url, SPAN("unix:")) && url.at[url.len - 1] == '/')
 			url.len--;
-		return upstreams_anonymous(load, url, at->line);
+		made = upstreams_anonymous(load, url, at->line);
+		if (made)
+			load->upstream_used[made->index] = true;
+		return made;
 	}
 	return NULL;
+}
+
+struct conf_upstream *conf_upstream_of(struct conf_reading *r, struct span name_or_url)
+{
+	struct conf_upstream *u = upstream_named(r->load, r->node, name_or_url);
+	r->failed |= !u;
+	return u;
+}
+
+const struct conf_route *conf_route_of(const struct conf_reading *r) { return r->load->route; }
+
+/* ── a split: {v1: 95%, v2: 5%} ── */
+
+struct way { struct conf_upstream *upstream; double share; };
+struct ways { struct way at[WAYS_MAX]; unsigned count; };
+
+static bool way_read(struct load *load, const struct node *pair, struct way *way)
+{
+	static const struct conf_key share = { .name = "share", .type = CONF_T_SHARE, .min = "0%", .max = "100%" };
+	struct conf_reading r = { .load = load, .node = pair->value };
+	if (pair->value->kind != NODE_SCALAR || node_is_null(pair->value) || pair->value->broken)
+		return false;                   /* complained about when the row is read */
+	if (is_url(pair->text)) {
+		complain(load, pair, SPAN_NONE, "a split is between upstreams that have names");
+		complain_hint(load, "give it one in upstreams:");
+		return false;
+	}
+	way->upstream = upstream_named(load, pair, pair->text);
+	return schema_scalar(&r, &share, &way->share, pair->value->text) && way->upstream;
+}
+
+static void ways_read(struct load *load, const struct node *key, struct ways *ways)
+{
+	double sum = 0;
+	bool ok = true;
+	if (!key->value->count) {
+		complain(load, key, SPAN_NONE, "'upstream' is empty");
+		complain_hint(load, "write upstream: {v1: 95%%, v2: 5%%}");
+		return;
+	}
+	if (key->value->count > WAYS_MAX) {
+		complain(load, key, SPAN_NONE, "a split between %u upstreams", key->value->count);
+		complain_hint(load, "at most %d", WAYS_MAX);
+		return;
+	}
+	for (const struct node *pair = key->value->first; pair; pair = pair->next) {
+		struct way *way = &ways->at[ways->count];
+		bool good = way_read(load, pair, way);
+		ways->count += good;
+		sum += way->share;
+		ok &= good;
+	}
+	if (ok && (sum < 1 - SHARE_ERROR || sum > 1 + SHARE_ERROR)) {
+		complain(load, key, SPAN_NONE, "the shares of 'upstream' make %.10g%%, not 100%%", sum * 100);
+		complain_hint(load, "the first one is the stable version: give it the rest");
+	}
+}
+
+static void route_upstreams(struct load *load, struct node *map, struct ways *ways)
+{
+	struct node *key = node_find(map, SPAN("upstream"));
+	if (!key)
+		return;
+	const struct node *at = key->value;
+	ways->at[0].share = 1;
+	if (at->kind == NODE_MAP)
+		ways_read(load, key, ways);
+	else if (at->kind == NODE_SCALAR && !node_is_null(at) && !at->broken)       /* else complained about when the row is read */
+		ways->count = (ways->at[0].upstream = upstream_named(load, at, at->text)) != NULL;
 }
 
 /* ── one route ── */
@@ -84,8 +147,6 @@ static void route_check(struct load *load, const struct place *place, struct nod
 	struct level *upstream = route->upstream ? &load->upstream_levels[route->upstream->index] : NULL;
 	const struct node *to = node_find(map, SPAN("upstream"));
 	bool responds = route_responds(load, level);
-	if (upstream)
-		load->upstream_used[route->upstream->index] = true;
 	if (!to && !responds) {
 		complain(load, map->first ? map->first : map, SPAN_NONE, "this route has no upstream");
 		complain_hint(load, "add upstream: with a name or a URL such as http://127.0.0.1:3000");
@@ -100,11 +161,47 @@ static void route_check(struct load *load, const struct place *place, struct nod
 		route->max_request_body = load->conf->client.max_request_body;
 }
 
+static void route_preset(struct load *load, struct conf_route *route, const struct way *way)
+{
+	schema_preset(&(struct conf_reading){ .load = load }, conf_route_keys, route);
+	route->upstream = way->upstream;
+	route->share = way->share;
+}
+
+static bool route_apply(struct load *load, const struct place *here, struct node *map, struct conf_route *route)
+{
+	struct level level;
+	const struct level *under = route->upstream ? &load->upstream_levels[route->upstream->index] : load->defaults;
+	if (!level_new(load, under, &level))
+		return false;
+	route->settings = level.settings;
+	route->present = level.present;
+	level_read(load, &scope_route, here, map, route, &level);
+	route_check(load, here, map, route, &level);
+	return true;
+}
+
+/* The other ways are the same mapping, read onto other upstreams. What is wrong with it was said already. */
+static void others_read(struct load *load, const struct place *here, struct node *map, struct conf_route *route, const struct ways *ways)
+{
+	unsigned errors = load->errors;
+	for (unsigned i = 1; i <= route->other_count && load->errors == errors; i++) {
+		struct conf_route *other = &route->others[i - 1];
+		other->index = route->index;
+		other->line = route->line;
+		route_preset(load, other, &ways->at[i]);
+		load->route = other;
+		if (!route_apply(load, here, map, other))
+			return;
+	}
+}
+
 static void route_read(struct load *load, struct node *map, struct conf_route *route)
 {
 	const struct node *name = map->kind == NODE_MAP ? node_find(map, SPAN("name")) : NULL;
 	struct place here = { .name = SPAN("routes"), .index = (int)route->index };
-	struct level level;
+	struct ways ways = { .count = 0 };
+	unsigned errors = load->errors;
 	route->line = map->line;
 	if (map->kind != NODE_MAP) {
 		complain(load, map, SPAN_NONE, "a route must be a mapping");
@@ -113,15 +210,20 @@ static void route_read(struct load *load, struct node *map, struct conf_route *r
 	}
 	if (name && name->value->kind == NODE_SCALAR)
 		here.label = name->value->text;
-	schema_preset(&(struct conf_reading){ .load = load }, conf_route_keys, route);
-	route->upstream = route_upstream(load, map);
-	const struct level *under = route->upstream ? &load->upstream_levels[route->upstream->index] : load->defaults;
-	if (!level_new(load, under, &level))
-		return;
-	route->settings = level.settings;
-	route->present = level.present;
-	level_read(load, &scope_route, &here, map, route, &level);
-	route_check(load, &here, map, route, &level);
+	route_upstreams(load, map, &ways);
+	route_preset(load, route, &ways.at[0]);
+	if (ways.count > 1) {
+		route->others = arena_take_zeroed(&load->conf->arena, (ways.count - 1) * sizeof(*route->others));
+		route->other_count = route->others ? ways.count - 1 : 0;
+		if (!route->others)
+			complain_memory(load);
+		for (unsigned i = 0; i < route->other_count; i++)
+			route->others[i].upstream = ways.at[i + 1].upstream;
+	}
+	load->route = route;
+	if (route_apply(load, &here, map, route) && load->errors == errors)
+		others_read(load, &here, map, route, &ways);
+	load->route = NULL;
 }
 
 /* ── names ── */
@@ -176,6 +278,9 @@ static void routes_name(struct load *load)
 	for (unsigned i = 0; i < load->conf->route_count; i++)
 		if (!load->conf->routes[i].name.len)
 			name_make(load, &names, &load->conf->routes[i]);
+	for (unsigned i = 0; i < load->conf->route_count; i++)
+		for (unsigned k = 0; k < load->conf->routes[i].other_count; k++)
+			load->conf->routes[i].others[k].name = load->conf->routes[i].name;
 	map_fini(&names);
 }
 

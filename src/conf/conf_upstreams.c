@@ -6,7 +6,7 @@
 
 struct name_entry { struct map_entry entry; unsigned index; };
 
-enum { UPSTREAM_NAME_MAX = 64 };
+enum { UPSTREAM_NAME_MAX = 64, URLS_OF_ROUTE = 2 };         /* upstream and mirror.upstream */
 
 static bool entry_add(struct load *load, struct map *map, struct span name, unsigned index)
 {
@@ -134,7 +134,7 @@ void upstreams_read(struct load *load, struct node *map, unsigned routes)
 {
 	static const struct place all = { .name = { "upstreams", 9 }, .index = -1 };
 	bool is_map = map && map->kind == NODE_MAP;
-	size_t room = load->upstream_room = (is_map ? map->count : 0) + routes + 1;
+	size_t room = load->upstream_room = (is_map ? map->count : 0) + URLS_OF_ROUTE * routes + 1;
 	load->conf->upstreams = arena_take_zeroed(&load->conf->arena, room * sizeof(*load->conf->upstreams));
 	load->upstream_levels = arena_take_zeroed(&load->scratch, room * sizeof(*load->upstream_levels));
 	load->upstream_used = arena_take_zeroed(&load->scratch, room);

@@ -151,15 +151,25 @@ static void yaml_map(struct text *out, const struct conf_map *map)
 	text_char(out, '}');
 }
 
+/* The field as a map, when it is one. */
+static const struct conf_map *map_of(const struct conf_key *row, const void *field)
+{
+	const struct conf_choice *choice = field;
+	if (row->type == CONF_T_TEXT_OR_MAP)
+		return choice->map.count ? &choice->map : NULL;
+	return row->type == CONF_T_MAP ? field : NULL;
+}
+
 static void yaml_row(struct emit *e, const struct conf_key *row, const void *field, struct span written)
 {
+	const struct conf_map *map = map_of(row, field);
 	if (row->flags & CONF_SECRET)
 		text_add(e->out, SPAN("\"(hidden)\""));
 	else if (row->type == CONF_T_TEXTS)
 		yaml_texts(e->out, field);
-	else if (row->type == CONF_T_MAP)
-		yaml_map(e->out, field);
-	else if (row->type == CONF_T_TEXT)
+	else if (map)
+		yaml_map(e->out, map);
+	else if (row->type == CONF_T_TEXT || row->type == CONF_T_TEXT_OR_MAP)
 		emit_yaml_text(e->out, *(const struct span *)field, false);
 	else if (row->type == CONF_T_CUSTOM && written.len && written.at[0] == '[')
 		text_add(e->out, written);
@@ -194,6 +204,7 @@ static void json_row(struct json *json, const struct conf_key *row, const void *
 	char memory[64];
 	struct text value;
 	const struct conf_texts *texts = field;
+	const struct conf_map *map = map_of(row, field);
 	text_over(&value, memory, sizeof(memory));
 	if (row->flags & CONF_SECRET) {
 		json_text(json, row->name, "(hidden)");
@@ -202,13 +213,13 @@ static void json_row(struct json *json, const struct conf_key *row, const void *
 		for (unsigned i = 0; i < texts->count; i++)
 			json_span(json, NULL, texts->at[i]);
 		json_close(json, ']');
-	} else if (row->type == CONF_T_MAP) {
-		json_pairs(json, row->name, field);
+	} else if (map) {
+		json_pairs(json, row->name, map);
 	} else if (row->type == CONF_T_BOOL) {
 		json_bool(json, row->name, *(const bool *)field);
 	} else if (row->type == CONF_T_COUNT) {
 		json_u64(json, row->name, *(const uint64_t *)field);
-	} else if (row->type == CONF_T_TEXT) {
+	} else if (row->type == CONF_T_TEXT || row->type == CONF_T_TEXT_OR_MAP) {
 		json_span(json, row->name, *(const struct span *)field);
 	} else if (row->type == CONF_T_CUSTOM && written.len >= 2 && written.at[0] == '[') {
 		json_elements(json, row->name, written);

@@ -152,6 +152,10 @@ static void write_forms(struct schema *s, const struct conf_key *row)
 	case CONF_T_LIST:
 		write_list(s, row);
 		break;
+	case CONF_T_TEXT_OR_MAP:
+		write_reference(s, "text");
+		write_reference(s, "map");
+		break;
 	case CONF_T_NAMED:
 		json_open(&s->json, NULL, '{');
 		json_text(&s->json, "type", "object");

@@ -152,8 +152,9 @@ const struct conf_key conf_route_keys[] = {
 		.example = "[GET, POST]"),
 	CONF_ROW(struct conf_route, "headers", headers, CONF_T_MAP, .read = read_field,
 		.help = "only when all of these fields have these values", .example = "{x-beta: \"1\"}"),
-	CONF_ROW(struct conf_route, "upstream", to, CONF_T_TEXT, .help = "name of an upstream, or the URL of its only endpoint",
-		.example = "http://127.0.0.1:3000"),
+	CONF_ROW(struct conf_route, "upstream", to, CONF_T_TEXT_OR_MAP,
+		.help = "name of an upstream, or the URL of its only endpoint; or a split: shares by name, the stable one first, 100% together",
+		.example = "http://127.0.0.1:3000, or {v1: 95%, v2: 5%}"),
 	FLAT("rewrite", rewrite_keys, "change the path before it goes to the upstream"),
 	FLAT("request_headers", request_headers_keys, "change the fields that the upstream gets"),
 	FLAT("response_headers", response_headers_keys, "change the fields that the client gets"),
@@ -161,10 +162,7 @@ const struct conf_key conf_route_keys[] = {
 		.help = "larger bodies: 413; default: client.max_request_body",
 		.example = "64MiB"),
 	CONF_NOT_YET("hedge", "a second request when the first is slow"),
-	CONF_NOT_YET("cache", "keep answers for a while"),
 	CONF_NOT_YET("idempotency", "answer a repeated request from memory"),
-	CONF_NOT_YET("mirror", "copy requests to another upstream"),
-	CONF_NOT_YET("auth", "check JSON web tokens"),
 	CONF_END
 };
 
@@ -197,6 +195,15 @@ static const struct conf_key shutdown_keys[] = {
 	CONF_END
 };
 
+static const struct conf_key overload_keys[] = {
+	CONF_DURATION(struct conf_overload, "queue_delay", queue_delay_us, "100ms", "0s", "1h",
+		"mean wait in an upstream's line (see concurrency.queue); for that upstream only"),
+	CONF_DURATION(struct conf_overload, "loop_lag", loop_lag_us, "20ms", "0s", "1m",
+		"until a worker looks at what has come in; for that worker only"),
+	CONF_SHARE(struct conf_overload, "memory", memory, "90%", "outrigger's own resident memory, of what its cgroup may have; not without one"),
+	CONF_SHARE(struct conf_overload, "descriptors", descriptors, "90%", "open descriptors, of RLIMIT_NOFILE"),
+	CONF_END
+};
 static const struct conf_key redis_keys[] = {
 	CONF_ROW(struct conf_redis, "url", url, CONF_T_CUSTOM, .read = read_redis_url, .flags = CONF_REQUIRED,
 		.help = "redis://host:port/database, with user@ before the host when Redis wants one, or unix:/path",
@@ -224,10 +231,16 @@ const struct conf_key conf_top_keys[] = {
 	CONF_BLOCK(struct conf, "access_log", access_log, access_log_keys, "one line per request"),
 	CONF_BLOCK(struct conf, "errors", errors, errors_keys, "answers that outrigger gives itself"),
 	CONF_BLOCK(struct conf, "shutdown", shutdown, shutdown_keys, "how outrigger stops"),
+	CONF_BLOCK(struct conf, "overload", overload, overload_keys,
+		"when it is too much: then `shed` begins, nothing is retried, idle clients leave sooner; 0 (0s, 0%): does not count"),
 	CONF_ROW(struct conf, "supervisor", supervisor, CONF_T_WORD, .words = off_on, .preset = "on", .flags = CONF_ONCE,
 		.help = "on or off: a parent process holds the sockets, and replaces a server that crashes"),
 	CONF_ROW(struct conf, "watchdog", watchdog_us, CONF_T_DURATION, .preset = "10s", .min = "0s", .max = "1h", .flags = CONF_ONCE,
 		.help = "a server with a loop that stands still for so long is replaced by its supervisor; 0s: never"),
+	CONF_ROW(struct conf, "user", user, CONF_T_TEXT, .preset = "", .flags = CONF_ONCE,
+		.help = "started as root: become this user once all is open; empty: stay root, but (sandbox) without its privileges", .example = "nobody"),
+	CONF_ROW(struct conf, "sandbox", sandbox, CONF_T_WORD, .words = off_on, .preset = "on", .flags = CONF_ONCE,
+		.help = "on or off: no capabilities, only the files and system calls that a server needs"),
 	CONF_ROW(struct conf, "workers", workers, CONF_T_CUSTOM, .read = read_workers, .preset = "1", .flags = CONF_ONCE,
 		.help = "threads that serve; auto: as many as processors allowed by affinity and cgroup"),
 	{ .name = "redis", .type = CONF_T_NAMED, .offset = offsetof(struct conf, redis), .keys = redis_keys, .item_size = sizeof(struct conf_redis),

@@ -180,11 +180,23 @@ void level_check(struct load *load, const struct place *place, const struct node
 		const struct conf_block *block = &load->conf->blocks[i];
 		if (!level->present[i] || level->broken[i])
 			continue;
-		struct conf_reading r = { .load = load, .place = place, .node = level->nodes[i] ? level->nodes[i] : at, .block = block };
+		struct conf_reading r = { .load = load, .place = place, .node = level->nodes[i] ? level->nodes[i] : at, .block = block,
+			.level_of = place ? level : NULL };
 		for (unsigned n = 0; n < 3 && levels[n]; n++)
 			r.bases[n] = levels[n][i];
 		require_anywhere(&r, block);
 		if (block->check && !r.failed && !block->check(&r, level->settings[i]) && !r.failed)
 			conf_complain(&r, SPAN_NONE, "the settings of '%s' contradict each other", block->name ? block->name : block->keys[0].name);
 	}
+}
+
+bool conf_beside(struct conf_reading *r, const char *name, const void **settings)
+{
+	struct finding f;
+	*settings = NULL;
+	if (!r->level_of || !level_find(r->load->conf, span_of(name), &f) || r->level_of->broken[f.block])
+		return false;
+	if (r->level_of->present[f.block])
+		*settings = r->level_of->settings[f.block];
+	return true;
 }

@@ -35,6 +35,7 @@ struct load {
 	const struct node **upstream_keys;
 	unsigned upstream_room;
 	struct map upstream_names, upstream_urls;
+	const struct conf_route *route;         /* that is being read */
 };
 
 /* ── report.c ── */
@@ -98,6 +99,7 @@ struct conf_reading {
 	/* A check: the block's struct at its levels, most specific first, for finding who wrote a key. */
 	const struct conf_block *block;
 	const void *bases[3];
+	const struct level *level_of;           /* all that holds there; NULL: not of one route */
 };
 /* A mapping onto the struct at `base`; unknown and refused keys are reported and taken out of the tree. */
 void schema_apply(struct conf_reading *, const struct conf_key *keys, struct node *map, void *base);
@@ -150,7 +152,7 @@ void level_check(struct load *, const struct place *, const struct node *at, con
 extern const struct conf_key conf_top_keys[], conf_upstream_keys[], conf_route_keys[];
 extern const struct level_scope scope_defaults, scope_upstream, scope_route;
 const struct level_scope *scope_of(unsigned level);
-/* conf_upstreams.c; there is room for `routes` anonymous ones behind those of the mapping (NULL: none). */
+/* conf_upstreams.c; there is room for two anonymous ones for each of `routes` behind those of the mapping (NULL: none). */
 void upstreams_read(struct load *, struct node *map, unsigned routes);
 struct conf_upstream *upstreams_find(struct load *, struct span name);
 /* The upstream that stands for a URL, made at first sight. */

@@ -241,4 +241,8 @@ void conf_print_route(const struct conf *conf, const struct conf_route *route, s
 {
 	struct printer p = { .emit = { .out = out }, .conf = conf, .with_origin = true };
 	print_route_keys(&p, route);
+	for (unsigned i = 0; i < route->other_count; i++) {       /* the same keys, over another upstream's */
+		text_f(out, "\n# and for requests that go to " SPAN_FMT ":\n", SPAN_ARG(route->others[i].upstream->name));
+		print_route_keys(&p, &route->others[i]);
+	}
 }

@@ -8,8 +8,8 @@ void reference_form(const struct conf_key *row, struct text *out)
 	static const char *const forms[] = {
 		[CONF_T_BOOL] = "true or false", [CONF_T_COUNT] = "count", [CONF_T_DURATION] = "duration", [CONF_T_SIZE] = "size",
 		[CONF_T_RATE] = "rate", [CONF_T_BYTE_RATE] = "bytes per second", [CONF_T_SHARE] = "share", [CONF_T_TEXT] = "text",
-		[CONF_T_TEXTS] = "text or list of texts", [CONF_T_MAP] = "mapping of texts", [CONF_T_BLOCK] = "mapping",
-		[CONF_T_LIST] = "one or a list", [CONF_T_NAMED] = "mapping of names", [CONF_T_CUSTOM] = "text",
+		[CONF_T_TEXTS] = "text or list of texts", [CONF_T_MAP] = "mapping of texts", [CONF_T_TEXT_OR_MAP] = "text or mapping of texts",
+		[CONF_T_BLOCK] = "mapping", [CONF_T_LIST] = "one or a list", [CONF_T_NAMED] = "mapping of names", [CONF_T_CUSTOM] = "text",
 	};
 	if (row->type == CONF_T_WORD) {
 		for (const char *const *w = row->words; *w; w++)

@@ -189,7 +189,8 @@ bool schema_scalar(struct conf_reading *r, const struct conf_key *row, void *fie
 	case CONF_T_WORD:
 		return read_word(r, row, field, text);
 	case CONF_T_TEXT:
-		memcpy(field, &text, sizeof(text));
+	case CONF_T_TEXT_OR_MAP:
+		memcpy(field, &text, sizeof(text));       /* the first member of a conf_choice, too */
 		return true;
 	default:
 		return read_number(r, row, field, text);

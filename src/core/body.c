@@ -80,6 +80,13 @@ static void give(struct exchange *ex, struct slice bytes, bool end)
 	ex->ops->body(ex->call, bytes, end);
 }
 
+static void tap_request(struct exchange *ex, const struct slice *bytes, bool end)
+{
+	for (unsigned i = ex->walk.from; i < ex->walk.let_in; i++)
+		if (ex->route->chain[i]->type->request_tap)
+			ex->route->chain[i]->type->request_tap(ex->route->chain[i], ex, exchange_slot(ex, i), bytes, end);
+}
+
 void exchange_request_body(struct exchange *ex, struct slice bytes, bool end)
 {
 	struct pipe *p = &ex->request_body;
@@ -92,6 +99,8 @@ void exchange_request_body(struct exchange *ex, struct slice bytes, bool end)
 		exchange_client_fault(ex, REASON_request_body_too_large, NULL);
 		return;
 	}
+	if (ex->route->request_tapped && !ex->tunnel)
+		tap_request(ex, &bytes, end);
 	if (ex->call) {
 		bool over = ex->tunnel && end && ex->reply_body.state == PIPE_ENDED;
 		void *call = ex->call;
@@ -144,7 +153,7 @@ void exchange_request_taken(struct exchange *ex, size_t n)
 
 bool exchange_may_splice_request(const struct exchange *ex)
 {
-	return ex->call && (!ex->keeping || keeps_in_vain(ex)) && !ex->tunnel && ex->ops->splices;
+	return ex->call && (!ex->keeping || keeps_in_vain(ex)) && !ex->tunnel && !ex->route->request_tapped && ex->ops->splices;
 }
 
 bool exchange_may_splice_reply(const struct exchange *ex)

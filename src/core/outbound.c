@@ -1,6 +1,19 @@
 /* outbound.c - the request as the endpoint gets it: the facts that forward_request needs, gathered from exchange and route. */
 #include "core/exchange.h"
 
+enum { OWN_MAX = 32 };
+
+void exchange_set_request_field(struct exchange *ex, struct span name, struct span value)
+{
+	fields_drop_name(&ex->request.fields, name);
+	fields_drop_name(&ex->own, name);
+	if (!value.len)
+		return;
+	bool kept = ex->own.at ? ex->own.count < OWN_MAX : fields_init(&ex->own, &ex->arena, OWN_MAX);
+	kept = kept && fields_add(&ex->own, name, value);
+	(void)kept;                               /* without it the upstream knows less, but nothing wrong */
+}
+
 static struct span joined(struct exchange *ex, struct span prefix, struct span rest)
 {
 	bool double_slash = prefix.len && prefix.at[prefix.len - 1] == '/' && rest.len && rest.at[0] == '/';
@@ -73,6 +86,7 @@ bool exchange_outbound(struct exchange *ex, struct request *out)
 		.trace = &ex->trace,
 		.rand = &ex->worker->rand,
 		.instance = ex->route->router->instance,
+		.own = &ex->own,
 		.set = &ex->route->request_set,
 		.remove = conf->request_remove.at,
 		.remove_count = conf->request_remove.count,

@@ -1,4 +1,4 @@
-/* route.c - what a worker has built for each route: the chain of doors, the slots' layout, the fields to set. */
+/* route.c - what a worker has built for each route: the chain of doors, the slots' layout, the fields to set; once for each of its ways. */
 #include "core/route.h"
 
 #include <stdlib.h>
@@ -25,37 +25,51 @@ static bool is_wanted(const struct policy_type *type, const struct conf_route *r
 	return !type->block || !type->block->optional || present;
 }
 
-static bool open_chain(struct route *r, const struct router_parts *parts)
-{
-	struct policy_env env = { parts->worker, r->conf, r->upstream, parts->shared, r->router->stores, r->router->store_count };
+struct route_parts { const struct router_parts *given; struct router *router; };
 
-	r->chain = arena_take_zeroed(&r->router->arena, parts->type_count * sizeof(*r->chain) + 1);
-	r->slot_at = arena_take_zeroed(&r->router->arena, parts->type_count * sizeof(*r->slot_at) + 1);
-	if (!r->chain || !r->slot_at)
-		return false;
-	bool try_begun = false;
-	for (unsigned i = 0; i < parts->type_count; i++) {
+static bool room_for_chain(struct route *r, unsigned count)
+{
+	r->chain = arena_take_zeroed(&r->router->arena, count * sizeof(*r->chain) + 1);
+	r->slot_at = arena_take_zeroed(&r->router->arena, count * sizeof(*r->slot_at) + 1);
+	return r->chain && r->slot_at;
+}
+
+static void add_door(struct route *r, struct policy *door)
+{
+	const struct policy_type *type = door->type;
+	bool try_begun = r->attempt_from < r->depth;
+	must(type->per_try || !try_begun);                /* registry.c: what belongs to a try stands innermost */
+	if (!type->per_try)
+		r->attempt_from = r->depth + 1;
+	r->tapped |= type->tap != NULL;
+	r->request_tapped |= type->request_tap != NULL;
+	r->slot_at[r->depth] = r->slot_bytes;
+	/* even an empty slot has an address of its own: exchange_cut finds the door by it */
+	r->slot_bytes += (type->slot_size + SLOT_ALIGN) / SLOT_ALIGN * SLOT_ALIGN;
+	r->chain[r->depth++] = door;
+}
+
+/* Opens doors of types[from] on, behind those that are there. *fork: the type behind the one that chooses. */
+static bool open_doors(struct route *r, const struct router_parts *parts, unsigned from, bool tries_only, unsigned *fork)
+{
+	struct route_parts own = { parts, r->router };
+	struct policy_env env = { parts->worker, r->conf, r->upstream, parts->shared, r->router->stores, r->router->store_count, &own };
+
+	for (unsigned i = from; i < parts->type_count; i++) {
 		const struct policy_type *type = parts->types[i];
 		unsigned block = type->block ? block_of(parts->conf, type) : 0;
 		const void *settings = type->block ? r->conf->settings[block] : NULL;
-		if (!is_wanted(type, r->conf, settings, type->block ? r->conf->present[block] : true))
+		if ((tries_only && !type->per_try) || !is_wanted(type, r->conf, settings, type->block ? r->conf->present[block] : true))
 			continue;
 		struct policy *door = type->open(settings, &env);
 		if (!door)
 			return false;
-		if (type->per_try && !try_begun) {
-			try_begun = true;
-			r->attempt_from = r->depth;
+		add_door(r, door);
+		if (type->chooses) {
+			r->fork = r->depth;
+			*fork = i + 1;
 		}
-		r->tapped |= type->tap != NULL;
-		must(type->per_try || !try_begun);        /* registry.c: what belongs to a try stands innermost */
-		r->slot_at[r->depth] = r->slot_bytes;
-		/* even an empty slot has an address of its own: exchange_cut finds the door by it */
-		r->slot_bytes += (type->slot_size + SLOT_ALIGN) / SLOT_ALIGN * SLOT_ALIGN;
-		r->chain[r->depth++] = door;
 	}
-	if (!try_begun)
-		r->attempt_from = r->depth;
 	return true;
 }
 
@@ -67,6 +81,75 @@ static bool fields_of_map(struct fields *out, const struct conf_map *map, struct
 	return ok;
 }
 
+static void lead_to(struct route *r, const struct router_parts *parts, const struct conf_upstream *upstream)
+{
+	r->upstream = parts->upstreams[upstream->index];
+	struct upstream_server server = parts->server_of(parts->self, r->upstream);
+	r->ops = server.ops;
+	r->ops_self = server.self;
+}
+
+static struct span joined_name(struct arena *arena, struct span a, struct span b)
+{
+	char *memory = arena_text(arena, a.len + 1 + b.len);
+	if (!memory)
+		return SPAN_NONE;
+	memcpy(memory, a.at, a.len);
+	memory[a.len] = '\n';                     /* which stands in no route's name */
+	memcpy(memory + a.len + 1, b.at, b.len);
+	return (struct span){ memory, a.len + 1 + b.len };
+}
+
+/* Counters that are not the route's, under a name that goes on over a reload. */
+static bool count_apart(struct route *r, const struct router_parts *parts)
+{
+	struct span name = joined_name(&r->router->arena, r->name, r->upstream->name);
+	return name.at && (r->own_stats = stats_take_route(parts->book, name));
+}
+
+/* Another way of `base`: its doors up to the one that chooses, and own ones behind. */
+static bool build_way(struct route *r, struct route *base, const struct router_parts *parts, const struct conf_route *conf, unsigned fork)
+{
+	*r = *base;
+	r->conf = conf;
+	r->others = NULL;
+	r->other_count = r->depth = 0;
+	r->slot_bytes = r->attempt_from = 0;
+	r->tapped = r->request_tapped = false;
+	lead_to(r, parts, conf->upstream);
+	if (!room_for_chain(r, parts->type_count))
+		return false;
+	for (unsigned d = 0; d < base->fork; d++)
+		add_door(r, base->chain[d]);
+	if (!count_apart(r, parts))
+		return false;
+	r->retries = r->own_stats->retries;
+	if (!open_doors(r, parts, fork, false, &fork))
+		return false;
+	if (base->slot_bytes < r->slot_bytes)
+		base->slot_bytes = r->slot_bytes;         /* an exchange begins there, and has room for all ways */
+	return true;
+}
+
+static bool build_ways(struct route *r, const struct router_parts *parts)
+{
+	unsigned fork = parts->type_count;
+
+	if (!room_for_chain(r, parts->type_count) || !open_doors(r, parts, 0, false, &fork))
+		return false;
+	if (!r->fork)
+		r->fork = r->depth;
+	if (!r->conf->other_count)
+		return true;
+	r->others = arena_take_zeroed(&r->router->arena, r->conf->other_count * sizeof(*r->others));
+	while (r->others && r->other_count < r->conf->other_count) {
+		unsigned i = r->other_count++;            /* route_free knows it from here on */
+		if (!build_way(&r->others[i], r, parts, &r->conf->others[i], fork))
+			return false;
+	}
+	return r->others != NULL;
+}
+
 static bool build_route(struct route *r, struct router *router, const struct router_parts *parts, unsigned i)
 {
 	r->conf = &parts->conf->routes[i];
@@ -76,24 +159,67 @@ static bool build_route(struct route *r, struct router *router, const struct rou
 	r->stats = stats_take_route(parts->book, r->name);
 	if (!r->stats)
 		return false;
-	if (r->conf->upstream) {
-		r->upstream = parts->upstreams[r->conf->upstream->index];
-		struct upstream_server server = parts->server_of(parts->self, r->upstream);
-		r->ops = server.ops;
-		r->ops_self = server.self;
-	}
+	r->retries = r->stats->retries;
+	if (r->conf->upstream)
+		lead_to(r, parts, r->conf->upstream);
 	return fields_of_map(&r->request_set, &r->conf->request_set, &router->arena)
 		&& fields_of_map(&r->reply_set, &r->conf->reply_set, &router->arena)
-		&& open_chain(r, parts);
+		&& build_ways(r, parts);
+}
+
+const struct route *policy_route_aside(const struct policy_env *env, const struct conf_upstream *upstream)
+{
+	const struct router_parts *parts = env->parts->given;
+	struct router *router = env->parts->router;
+	struct route *r = arena_take_zeroed(&router->arena, sizeof(*r));
+	struct conf_route *conf = arena_take(&router->arena, sizeof(*conf));
+	unsigned fork;
+
+	if (!r || !conf)
+		return NULL;
+	*conf = *env->route;
+	conf->upstream = parts->conf->upstreams + upstream->index;
+	conf->settings = conf->upstream->settings;
+	conf->present = conf->upstream->present;
+	conf->other_count = 0;
+	r->next_aside = router->asides;
+	router->asides = r;                       /* from here on router_free knows it */
+	r->conf = conf;
+	r->name = conf->name;
+	r->index = conf->index;
+	r->router = router;
+	lead_to(r, parts, upstream);
+	if (!count_apart(r, parts))
+		return NULL;
+	r->stats = r->own_stats;
+	r->retries = r->stats->retries;
+	bool ok = fields_of_map(&r->request_set, &conf->request_set, &router->arena) && room_for_chain(r, parts->type_count)
+		&& open_doors(r, parts, 0, true, &fork);
+	return ok ? r : NULL;
+}
+
+static void close_doors(struct route *r, unsigned from)
+{
+	for (unsigned d = from; d < r->depth; d++)
+		r->chain[d]->type->close(r->chain[d]);
+	if (r->own_stats)
+		stats_give(r->own_stats);
+}
+
+static void route_free(struct route *r)
+{
+	for (unsigned i = 0; i < r->other_count; i++)
+		close_doors(&r->others[i], r->fork);
+	close_doors(r, 0);
+	stats_give(r->stats);
 }
 
 static void router_free(struct router *router)
 {
 	for (unsigned i = 0; router->routes && i < router->conf->route_count; i++)
-		for (unsigned d = 0; d < router->routes[i].depth; d++)
-			router->routes[i].chain[d]->type->close(router->routes[i].chain[d]);
-	for (unsigned i = 0; router->routes && i < router->conf->route_count; i++)
-		stats_give(router->routes[i].stats);
+		route_free(&router->routes[i]);
+	for (struct route *r = router->asides; r; r = r->next_aside)
+		close_doors(r, 0);
 	stats_give(router->none.stats);
 	for (unsigned i = 0; i < router->store_count; i++)
 		router->stores[i].ops->give(router->stores[i].self);

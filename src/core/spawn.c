@@ -5,10 +5,26 @@
 
 void exchange_divert(struct exchange *ex, const struct upstream_ops *ops, void *self)
 {
-	must(ex->walk.way > 0 && !ex->diverted);
+	if (ex->walk.way < 0) {
+		exchange_drop_try(ex);
+		ex->walk.replaced = true;
+	}
+	must(!ex->diverted);
 	ex->diverted = true;
 	ex->ops = ops;
 	ex->ops_self = self;
+}
+
+void exchange_take_way(struct exchange *ex, const struct route *way)
+{
+	must(way->router == ex->route->router && way->index == ex->route->index && !ex->committed);
+	if (ex->walk.way < 0)
+		exchange_drop_try(ex);
+	must(ex->walk.let_in == (unsigned)ex->walk.at + 1 && ex->walk.let_in == way->fork);
+	ex->route = way;
+	if (ex->endpoint)
+		endpoint_unref(ex->endpoint);             /* of the other way */
+	ex->endpoint = NULL;
 }
 
 static bool copy_facts(struct exchange *ex, const struct exchange *model)
@@ -24,7 +40,8 @@ static bool copy_facts(struct exchange *ex, const struct exchange *model)
 	ex->client_address = arena_copy(&ex->arena, model->client_address);
 	ex->scheme = arena_copy(&ex->arena, model->scheme);
 	ex->slots = arena_take(&ex->arena, ex->route->slot_bytes + 1);
-	return ex->slots && request_copy(&ex->request, &model->request, &ex->arena);
+	return ex->slots && (!model->own.count || fields_copy(&ex->own, &model->own, &ex->arena, 0))
+		&& request_copy(&ex->request, &model->request, &ex->arena);
 }
 
 static void say_nothing(void *client, struct exchange *ex) { (void)client; (void)ex; }
@@ -78,4 +95,18 @@ void exchange_credit(struct exchange *ex, const struct exchange *from)
 		ex->tried[i] = from->tried[i];
 		ex->tried[i].endpoint = arena_copy(&ex->arena, from->tried[i].endpoint);
 	}
+}
+
+static struct exchange *any_spawned(struct worker *w)
+{
+	list_each(l, &w->live)
+		if (container_of(l, struct exchange, on_live)->spawned)
+			return container_of(l, struct exchange, on_live);
+	return NULL;
+}
+
+void exchanges_leave(struct worker *w)
+{
+	for (struct exchange *ex; (ex = any_spawned(w)); )
+		exchange_client_gone(ex);
 }

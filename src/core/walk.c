@@ -168,7 +168,9 @@ void exchange_drop_try(struct exchange *ex)
 
 static void ask_again(struct exchange *ex)
 {
-	exchange_drop_try(ex);
+	if (!ex->walk.replaced)
+		exchange_drop_try(ex);
+	ex->walk.replaced = false;
 	ex->walk.way = INWARD;
 	ex->walk.at++;
 }

@@ -13,7 +13,7 @@
 #include "base/list.h"
 #include "base/text.h"
 
-enum { CONNECTIONS_KEPT = 16, ETAG_MAX = 256, PIN_MAX = 4096, HEADERS_KEPT_MAX = 64 * 1024, ERROR_MAX = 160 };
+enum { CONNECTIONS_KEPT = 16, ETAG_MAX = 256, PIN_MAX = 4096, HEADERS_KEPT_MAX = 64 * 1024, ERROR_MAX = 160, MAX_AGE_MAX_S = 31536000 };
 
 struct fetcher { uv_loop_t *uv; CURLM *multi; uv_timer_t timer; struct list running, sockets; };
 struct fetch_socket { uv_poll_t poll; struct link link; struct fetcher *fetcher; curl_socket_t fd; };
@@ -29,6 +29,8 @@ struct fetch {
 	size_t             head_bytes;
 	char               etag[ETAG_MAX];
 	size_t             etag_len;
+	bool               has_max_age;
+	uint64_t           max_age_s;
 	char               trouble[CURL_ERROR_SIZE], error[ERROR_MAX];
 	void             (*done)(void *self, const struct fetch_result *);
 	void              *self;
@@ -43,6 +45,20 @@ static size_t take_body(char *at, size_t size, size_t count, void *self)
 	return f->body.cut ? 0 : size * count;    /* 0: libcurl gives up with CURLE_WRITE_ERROR */
 }
 
+static void take_cache_control(struct fetch *f, struct span value)
+{
+	struct span one;
+	while (span_next(&value, ',', &one)) {
+		bool never = span_eq_nocase(one, SPAN("no-cache")) || span_eq_nocase(one, SPAN("no-store"));
+		if (never || (span_starts_nocase(one, SPAN("max-age=")) && span_to_u64(span_from(one, 8), MAX_AGE_MAX_S, &f->max_age_s)))
+			f->has_max_age = true;
+		if (never) {
+			f->max_age_s = 0;
+			return;
+		}
+	}
+}
+
 static size_t take_header(char *at, size_t size, size_t count, void *self)
 {
 	struct fetch *f = self;
@@ -53,8 +69,12 @@ static size_t take_header(char *at, size_t size, size_t count, void *self)
 		return 0;
 	while (line.len && (line.at[line.len - 1] == '\n' || line.at[line.len - 1] == '\r'))
 		line.len--;
-	if (span_starts(line, SPAN("HTTP/")))     /* of an informational head, or of the next one */
+	if (span_starts(line, SPAN("HTTP/"))) {   /* of an informational head, or of the next one */
 		f->etag_len = 0;
+		f->has_max_age = false;
+	}
+	if (span_starts_nocase(line, SPAN("cache-control:")))
+		take_cache_control(f, span_from(line, 14));
 	if (span_starts_nocase(line, SPAN("etag:"))) {
 		struct span value = span_trim(span_from(line, 5));
 		f->etag_len = value.len <= sizeof(f->etag) ? value.len : 0;
@@ -116,7 +136,8 @@ static const char *words_for(struct fetch *f, CURLcode code, bool has_head)
 
 static void finish(struct fetch *f, CURLcode code)
 {
-	struct fetch_result result = { .body = text_span(&f->body), .etag = { f->etag, f->etag_len } };
+	struct fetch_result result = { .body = text_span(&f->body), .etag = { f->etag, f->etag_len }, .has_max_age = f->has_max_age,
+		.max_age_s = f->max_age_s };
 	long status = 0;
 	curl_off_t took = 0;
 

@@ -134,6 +134,15 @@ void front_h1_drain(struct doorstep *step, uint64_t spread_us)
 	}
 }
 
+void front_h1_hurry(struct doorstep *step, bool hurry)
+{
+	step->hurry_since_us = hurry ? step->loop->worker.now_us : 0;
+	if (!hurry)
+		return;                           /* a timer that fires too early looks again */
+	list_each(l, &step->fronts)
+		front_rearm(container_of(l, struct front, on_fronts));
+}
+
 void front_h1_close_all(struct doorstep *step)
 {
 	list_each(l, &step->fronts)

@@ -1,9 +1,24 @@
 /* front_patience.c - how long a client may take: one lazy timer per connection, whose meaning is what the connection is doing (behaviour §5). */
 #include "front.h"
 
-enum { LINGER_US = 1000000, SECOND_US = 1000000 };
+enum { LINGER_US = 1000000, SECOND_US = 1000000, HURRY_SHARE = 10, HURRY_LEAST_US = 1000000, HURRY_SPREAD_US = 1000000 };
 
 static uint64_t earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+/* Under pressure an idle client may stay for a tenth of the time, though not less than a second; and all those whose time was up when the
+ * pressure began leave one after the other. */
+static uint64_t idle_due(const struct front *f)
+{
+	uint64_t since = f->since_us, most = f->step->limits->keepalive_timeout_us, least = most / HURRY_SHARE;
+	if (!f->step->hurry_since_us)
+		return since + most;
+	if (least < HURRY_LEAST_US)
+		least = HURRY_LEAST_US;
+	uint64_t sooner = since + least;
+	if (sooner < f->step->hurry_since_us)
+		sooner = f->step->hurry_since_us;
+	return earlier(since + most, sooner + f->accepted_us % HURRY_SPREAD_US);
+}
 
 static uint64_t front_due(const struct front *f)
 {
@@ -17,7 +32,7 @@ static uint64_t front_due(const struct front *f)
 		return f->progress_us + c->write_idle_timeout_us;
 	switch ((enum reading)f->reading) {
 	case READ_IDLE:
-		due = earlier(due, f->since_us + (f->requests ? c->keepalive_timeout_us : c->first_byte_timeout_us));
+		due = earlier(due, f->requests ? idle_due(f) : f->since_us + c->first_byte_timeout_us);
 		return f->requests && c->max_connection_age_us ? earlier(due, f->accepted_us + c->max_connection_age_us) : due;
 	case READ_HEAD:
 		return f->since_us + c->header_timeout_us;

@@ -66,5 +66,6 @@ static bool core_init(void *memory, const void *with)
 }
 
 const struct core_kind redis_kind = {
-	.name = "redis", .label = "store", .size = sizeof(struct redis_core), .init = core_init, .series = series, .state = state_json, .summary = summary,
+	.name = "redis", .label = "store", .size = sizeof(struct redis_core), .init = core_init, .series = series, .state = state_json,
+	.summary = summary,
 };

@@ -241,12 +241,14 @@ bool forward_request(struct request *out, const struct request *in, const struct
 	*out = *in;
 	out->target = facts->target;
 	out->authority = facts->authority;
-	if (!scratch || !fields_init(&out->fields, arena, in->fields.count + OWN_FIELDS + (facts->set ? facts->set->count : 0)))
+	if (!scratch || !fields_init(&out->fields, arena, in->fields.count + OWN_FIELDS + (facts->own ? facts->own->count : 0)
+			+ (facts->set ? facts->set->count : 0)))
 		return false;
 	copy_fields(&out->fields, &in->fields, dropped_fields(facts) | named);
 	if (others)
 		drop_named_others(&out->fields, &in->fields);
-	if (!add_forwarded(out, in, facts, scratch, arena) || !add_own(out, in, facts, scratch))
+	if (!add_forwarded(out, in, facts, scratch, arena) || !add_own(out, in, facts, scratch)
+			|| !edit_fields(&out->fields, facts->own, NULL, 0))
 		return false;
 	out->expect_continue = in->expect_continue && fields_have(&out->fields, FIELD_EXPECT);
 	host = facts->set ? fields_find(facts->set, FIELD_HOST) : NULL;

@@ -246,7 +246,7 @@ static bool is_part(struct span part, struct span whole) { return part.at >= who
 bool request_copy(struct request *to, const struct request *from, struct arena *arena)
 {
 	*to = *from;
-	if (!fields_copy(&to->fields, &from->fields, arena, 0) || !keep(&to->method_text, arena) || !keep(&to->target, arena)
+	if (!fields_copy(&to->fields, &from->fields, arena, 4) || !keep(&to->method_text, arena) || !keep(&to->target, arena)
 			|| !keep(&to->authority, arena) || !keep(&to->upgrade, arena))
 		return false;
 	to->path = moved(from->path, from->target, to->target);

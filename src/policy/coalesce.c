@@ -194,6 +194,7 @@ static bool make_key(const struct coalesce_conf *c, const struct exchange *ex, s
 			text_add(out, f->value);
 		text_char(out, '\n');
 	}
+	text_add(out, ex->route->upstream->name);         /* of a split: what one version answers is not the other's answer */
 	return !out->cut;
 }
 
@@ -202,6 +203,14 @@ static void waited_too_long(struct timer *t)
 	struct coalesce_slot *slot = container_of(container_of(t, struct member, patience), struct coalesce_slot, member);
 	if (flight_tires(slot->door->core, &slot->member))
 		exchange_answer(slot->member.ex, PASS);
+}
+
+static bool behind_cache(const struct route *r)
+{
+	for (unsigned i = 0; i < r->depth && r->chain[i]->type != &coalesce_policy; i++)
+		if (r->chain[i]->type == &cache_policy)
+			return true;
+	return false;
 }
 
 static enum answer coalesce_admit(struct policy *p, struct exchange *ex, void *memory)
@@ -221,6 +230,7 @@ static enum answer coalesce_admit(struct policy *p, struct exchange *ex, void *m
 	slot->member.slot = slot;
 	slot->member.crossing = d->crossing;
 	slot->member.callback = d->callback;
+	slot->member.told = behind_cache(ex->route);
 	switch (flight_join(d->core, &d->limits, text_span(&key), &slot->member)) {
 	case JOINED_FULL:
 		return exchange_turn_away(ex, d->conf.dry_run, REASON_coalesce_full, 1, NULL);

@@ -102,6 +102,7 @@ struct concurrency_core {
 	uint64_t    done_us, gap_us;          /* when a permit last came back; how far apart they usually do */
 	uint64_t    refused[REFUSAL_COUNT];
 	struct hist waits;
+	struct { uint64_t count, us; } waited;        /* whoever no longer waits, or never had to, since delay_us() was asked */
 };
 
 enum slot_state { OUTSIDE, WAITING, GRANTED, SHED, HOLDING, STREAMING };
@@ -225,9 +226,20 @@ static void summary(void *core, uint64_t now_us, struct text *out)
 		(unsigned long long)seen.waiting);
 }
 
+static uint64_t delay_us(void *core, uint64_t now_us)
+{
+	struct concurrency_core *c = core;
+	pthread_mutex_lock(&c->lock);
+	uint64_t us = c->waited.count ? c->waited.us / c->waited.count : line_age_us(&c->line, now_us);
+	c->waited.count = c->waited.us = 0;
+	pthread_mutex_unlock(&c->lock);
+	return us;
+}
+
 static const struct core_kind concurrency_kind = {
 	.name = "concurrency", .label = "upstream", .size = sizeof(struct concurrency_core),
 	.init = core_init, .adapt = core_adapt, .fini = core_fini, .series = series, .state = state_json, .summary = summary,
+	.delay_us = delay_us,
 };
 
 /* ── handing on ── */
@@ -244,6 +256,13 @@ static void put(struct concurrency_slot *slot, const struct crossing *mine, stru
 		crossing_send(slot->door->crossing, &slot->waiter.link);
 }
 
+/* With the lock held: this one's wait is over, whatever came of it. */
+static void note_wait(struct concurrency_core *c, uint64_t since_us, uint64_t now_us)
+{
+	c->waited.count++;
+	c->waited.us += now_us > since_us ? now_us - since_us : 0;
+}
+
 /* Hands free permits to who is next. */
 static void hand_on(struct concurrency_core *c, const struct crossing *mine, uint64_t now_us, struct list *news)
 {
@@ -252,12 +271,14 @@ static void hand_on(struct concurrency_core *c, const struct crossing *mine, uin
 	while (c->line.count && c->in_use < limit_of(c)) {
 		while ((w = line_shed(&c->line, now_us))) {
 			c->refused[REFUSED_queue_timeout]++;
+			note_wait(c, w->since_us, now_us);
 			put(slot_of(&w->link), mine, news, SHED);
 		}
 		if (!(w = line_next(&c->line, now_us)))
 			break;
 		c->in_use++;
 		hist_add(&c->waits, now_us > w->since_us ? now_us - w->since_us : 0);
+		note_wait(c, w->since_us, now_us);
 		put(slot_of(&w->link), mine, news, GRANTED);
 	}
 }
@@ -326,6 +347,7 @@ static void out_of_patience(struct timer *t)
 	bool waits = slot->state == WAITING;
 	if (waits) {
 		line_leave(&c->line, &slot->waiter);
+		note_wait(c, slot->waiter.since_us, slot->ex->worker->now_us);
 		slot->state = OUTSIDE;
 		c->refused[REFUSED_queue_timeout]++;
 	}
@@ -352,6 +374,7 @@ static enum reason join(struct concurrency_core *c, struct concurrency_slot *slo
 		c->in_use++;
 		slot->state = HOLDING;
 		slot->since_us = now_us;
+		note_wait(c, now_us, now_us);
 		return c->conf.dry_run && over ? REASON_concurrency_limited : REASON_NONE;
 	}
 	if (c->line.count >= c->conf.queue)
@@ -459,7 +482,10 @@ static void concurrency_settle(struct policy *p, struct exchange *ex, void *memo
 	worker_disarm(ex->worker, &slot->patience);
 	pthread_mutex_lock(&c->lock);
 	switch (slot->state) {
-	case WAITING:   line_leave(&c->line, &slot->waiter); break;
+	case WAITING:
+		line_leave(&c->line, &slot->waiter);
+		note_wait(c, slot->waiter.since_us, now_us);
+		break;
 	case SHED:      link_remove(&slot->waiter.link); break;
 	case STREAMING: c->streams--; break;
 	case GRANTED:                             /* it never heard of it: the next one will */

@@ -50,7 +50,7 @@ struct member {
 	enum member_state state;
 	enum reason       refusal;            /* TOLD: REASON_NONE and no capture: go on alone */
 	unsigned          retry_after_s;
-	bool              leads, broken;
+	bool              leads, broken, told;         /* told: Cache-Status is another door's business */
 };
 
 /* Joins a flight for this key, or opens one. */

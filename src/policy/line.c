@@ -36,6 +36,12 @@ static struct waiter *oldest(const struct line *l)
 	return found;
 }
 
+uint64_t line_age_us(const struct line *l, uint64_t now_us)
+{
+	const struct waiter *w = oldest(l);
+	return w && now_us > w->since_us ? now_us - w->since_us : 0;
+}
+
 static bool newest_first(const struct line *l, uint64_t now_us)
 {
 	return l->discipline == LINE_LIFO || (l->discipline == LINE_ADAPTIVE_LIFO && now_us - l->busy_since_us >= LINE_STANDING_US);

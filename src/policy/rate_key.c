@@ -1,9 +1,11 @@
 /* rate_key.c - see rate_key.h. An IPv6 client is known by its /64: whoever has one address there has them all. */
 #include "rate_key.h"
 
-#include "base/digest.h"
-
 #include <arpa/inet.h>
+
+#include "base/digest.h"
+#include "core/claims.h"
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -15,8 +17,8 @@ bool rate_key_read(struct conf_reading *r, struct rate_key *key, struct span tex
 		conf_complain(r, text, "a key has one to %d parts", RATE_KEY_PARTS);
 		return false;
 	}
-	bool header = span_starts(text, SPAN("header:")), cookie = span_starts(text, SPAN("cookie:"));
-	struct span name = header || cookie ? span_from(text, 7) : SPAN_NONE;
+	bool header = span_starts(text, SPAN("header:")), cookie = span_starts(text, SPAN("cookie:")), claim = span_starts(text, SPAN("jwt:"));
+	struct span name = header || cookie ? span_from(text, 7) : claim ? span_from(text, 4) : SPAN_NONE;
 	key->part[key->count].name = name;
 	if (span_eq(text, SPAN("client_ip")))
 		key->part[key->count++].kind = RATE_KEY_CLIENT_IP;
@@ -24,12 +26,11 @@ bool rate_key_read(struct conf_reading *r, struct rate_key *key, struct span tex
 		key->part[key->count++].kind = RATE_KEY_ROUTE;
 	else if ((header || cookie) && field_name_is_token(name))
 		key->part[key->count++].kind = header ? RATE_KEY_HEADER : RATE_KEY_COOKIE;
-	else if (span_starts(text, SPAN("jwt:"))) {
-		conf_complain(r, text, "a key of 'jwt:' is not in this version");
-		return false;
-	} else {
+	else if (claim && name.len)
+		key->part[key->count++].kind = RATE_KEY_CLAIM;
+	else {
 		conf_complain(r, text, "'" SPAN_FMT "' is not a key", SPAN_ARG(text));
-		conf_hint(r, "allowed: client_ip, header:NAME, cookie:NAME, route");
+		conf_hint(r, "allowed: client_ip, header:NAME, cookie:NAME, jwt:CLAIM, route");
 		return false;
 	}
 	return true;
@@ -68,6 +69,7 @@ static struct span part_of(const struct rate_key *key, unsigned i, const struct 
 	case RATE_KEY_ROUTE:     return SPAN("route");
 	case RATE_KEY_CLIENT_IP: return client(ex, prefix);
 	case RATE_KEY_COOKIE:    return cookie(ex, key->part[i].name);
+	case RATE_KEY_CLAIM:     return claims_find(ex->claims, key->part[i].name);
 	case RATE_KEY_HEADER:
 		f = fields_find_name(&ex->request.fields, key->part[i].name);
 		return f ? f->value : SPAN_NONE;
@@ -90,6 +92,14 @@ bool rate_key_of(const struct rate_key *key, const struct exchange *ex, uint64_t
 		hash = (XXH128_hash_t){ 0, 1 };           /* a key of its own: no hash will ever be it */
 	*out = (struct bucket_key){ hash.high64, hash.low64 | (hash.high64 == 0 && hash.low64 == 0) };
 	return whole;
+}
+
+bool rate_key_has(const struct rate_key *key, enum rate_key_kind kind)
+{
+	for (unsigned i = 0; i < key->count; i++)
+		if (key->part[i].kind == kind)
+			return true;
+	return false;
 }
 
 void rate_key_digest(const struct rate_key *key, const struct exchange *ex, unsigned char out[RATE_KEY_DIGEST])

@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 
+#include "auth.h"
 #include "base/log.h"
 #include "core/exchange.h"
 #include "policy/registry.h"
@@ -24,10 +25,11 @@ static const struct conf_key limit_keys[] = {
 	CONF_ROW(CONF, "rate", rate, CONF_T_RATE, .min = "1/h", .max = "1000000/s", .flags = CONF_REQUIRED, .example = "100/s",
 		.help = "requests per second, minute or hour; `rate_limit: 100/s` is short for it"),
 	CONF_COUNT(CONF, "burst", burst, "0", "0", "1000000000", "so many at once (gcra); 0: as many as the rate counts, 100 for 100/s"),
-	CONF_CUSTOM(CONF, "key", key, read_key, "client_ip", "whose allowance: client_ip, header:NAME, cookie:NAME, route, or a list of them"),
+	CONF_CUSTOM(CONF, "key", key, read_key, "client_ip",
+		"whose allowance: client_ip, header:NAME, cookie:NAME, jwt:CLAIM (behind auth), route, or a list of them"),
 	CONF_WORD(CONF, "algorithm", algorithm, algorithms, "gcra", "evenly after a burst, or a count per window"),
 	CONF_WORD(CONF, "missing_key", missing, missings, "shared",
-		"requests without that header or cookie share an allowance, pass, or are refused"),
+		"requests without that header, cookie or claim share an allowance, pass, or are refused"),
 	CONF_COUNT(CONF, "max_keys", max_keys, "100000", "1", "100000000", "keys that are told apart at a time; further ones share an allowance"),
 	CONF_TEXT(CONF, "name", name, NULL, "in metrics and in RateLimit; limit, limit2 ... when left out"),
 	CONF_BOOL(CONF, "dry_run", dry_run, "false", "decide, count and log, but let everything pass"),
@@ -59,11 +61,18 @@ static bool rate_limit_check(struct conf_reading *r, void *settings)
 		conf_complain_key(r, "rate_limit", "a route has at most %d rate limits", LIMITS_MAX);
 		return false;
 	}
-	for (unsigned i = 0; i < c->limits.count; i++)
+	for (unsigned i = 0; i < c->limits.count; i++) {
+		const void *auth;
 		if (!is_plain(limit[i].name)) {
 			conf_complain_key(r, "rate_limit", "the name of a rate limit is at most %d plain characters", LIMIT_NAME_MAX);
 			return false;
 		}
+		if (rate_key_has(&limit[i].key, RATE_KEY_CLAIM) && conf_beside(r, "auth", &auth) && !auth_is_on(auth)) {
+			conf_complain_key(r, "rate_limit", "a key of 'jwt:' needs 'auth.jwt' on the same route");
+			conf_hint(r, "add auth: {jwt: {jwks: ..., audience: ...}} to it, or take another key");
+			return false;
+		}
+	}
 	const struct limit_conf *first = NULL;
 	for (unsigned i = 0; i < c->limits.count; i++) {
 		if (!limit_is_shared(&limit[i]))

@@ -4,10 +4,16 @@
 static const struct policy_type *const types[] = {
 	&fallback_policy,   /* before deadline: also a request that ran out of time may get the substitute                         */
 	&deadline_policy,   /* before all that waits: queueing, back-off and tries are paid from one budget                        */
+	&auth_policy,       /* before rate_limit: whose allowance it is may stand in the token                                      */
 	&rate_limit_policy, /* before whatever costs something: who asks too often is told so at once                              */
 	&priority_policy,   /* before whoever asks for it                                                                          */
+	&shed_policy,       /* behind priority, which decides who goes first; before all that holds or costs something             */
 	&respond_policy,    /* before fault: a maintenance page needs no chaos, and no upstream                                    */
 	&fault_policy,      /* before retry: an injected abort must reach the client, not be repaired by our own retry             */
+	&mirror_policy,     /* behind fault: a copy is for what really runs; before split: each request is copied once, whichever way it goes      */
+	&split_policy,      /* before all that belongs to one upstream: those doors are there for each version                      */
+	&guard_policy,      /* behind split: it sees what one version's requests come to, before the split sends them elsewhere      */
+	&cache_policy,      /* before coalesce: what is there needs no flight; behind all that may refuse the client                */
 	&coalesce_policy,   /* before retry, breaker and permits: who shares an answer needs none of them                          */
 	&retry_policy,      /* before what belongs to one try: each try takes and gives back its own, none is held during back-off */
 	&circuit_breaker_policy,    /* before per_try: it judges what became of the whole try, running out of time included        */

@@ -4,7 +4,8 @@
  *         repeated (`methods`, or an Idempotency-Key). A non-idempotent request is never sent twice.
  * Useful: time is left, the failure is one of `retry_on`, and no proxy in front is already retrying (x-outrigger-attempt >= 2).
  * Paid:   retries are a share of the live requests of the last ten seconds plus a floor (budget.h), one budget per upstream and
- *         process. The race of a kept-alive connection that the endpoint closed just now is free, once.
+ *         process; under pressure (core/pressure.h) there is none. The race of a kept-alive connection that the endpoint closed just now
+ *         is free, once.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -231,7 +232,7 @@ static bool proxy_in_front_retries(const struct exchange *ex)
 	return ex->client_trusted && span_to_u64(fields_value(&ex->request.fields, FIELD_X_OUTRIGGER_ATTEMPT), 1000, &n) && n >= 2;
 }
 
-static void count(const struct exchange *ex, enum retry_result result) { counter_add(&ex->route->stats->retries[result], 1); }
+static void count(const struct exchange *ex, enum retry_result result) { counter_add(&ex->route->retries[result], 1); }
 
 static bool pay(struct retry *r, const struct exchange *ex)
 {
@@ -278,7 +279,7 @@ static bool may_try_again(struct retry *r, struct exchange *ex, struct retry_slo
 	}
 	if (!pause_us(r, ex, slot->retries, us))
 		return false;
-	if (!pay(r, ex)) {
+	if (exchange_pressure(ex) || !pay(r, ex)) {       /* under pressure there is no budget: a retry is work that was done already */
 		count(ex, RETRY_no_budget);
 		return false;
 	}

@@ -16,6 +16,7 @@ struct guest {
 	/* what it asks for */
 	struct span      method, target, host, upgrade;
 	struct conf_pair fields[GUEST_FIELDS]; unsigned field_count;
+	char             token[GUEST_TEXT]; size_t token_len;
 	unsigned         minor;
 	uint64_t         began_us;                              /* its first byte came this long before its head was complete */
 	bool             trusted, keep_alive, repeats;          /* repeats: the route may send it twice      */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/must.h"
+#include "policy/split.h"
 
 /* ── reading ── */
 
@@ -90,6 +91,29 @@ static void write_paths(const struct scenario *s, struct text *out)
 			text_f(out, "    path: \"" SPAN_FMT "\"\n", SPAN_ARG(s->lines[i].rest));
 }
 
+/* beside NAME KEY: VALUE: a further upstream, at NAME-1:80 unless it says otherwise. */
+static void write_beside(const struct scenario *s, struct text *out)
+{
+	for (unsigned i = 0; i < s->line_count; i++) {
+		bool first = s->lines[i].count > 1 && span_eq(s->lines[i].word[0], SPAN("beside")), located = false;
+		struct span name = first ? s->lines[i].word[1] : SPAN_NONE;
+		for (unsigned k = 0; k < i; k++)
+			first &= !span_eq(s->lines[k].word[0], SPAN("beside")) || !span_eq(s->lines[k].word[1], name);
+		if (!first)
+			continue;
+		text_f(out, "  " SPAN_FMT ":\n", SPAN_ARG(name));
+		for (unsigned k = i; k < s->line_count; k++) {
+			const struct scenario_line *l = &s->lines[k];
+			if (!span_eq(l->word[0], SPAN("beside")) || !span_eq(l->word[1], name) || l->count < 3)
+				continue;
+			text_f(out, "    " SPAN_FMT "\n", SPAN_ARG(span_trim(span_from(l->rest, name.len))));
+			located |= span_starts(l->word[2], SPAN("endpoints")) || span_starts(l->word[2], SPAN("dns"));
+		}
+		if (!located)
+			text_f(out, "    endpoints: ['http://" SPAN_FMT "-1:80']\n", SPAN_ARG(name));
+	}
+}
+
 static bool has(const struct scenario *s, const char *word)
 {
 	for (unsigned i = 0; i < s->line_count; i++)
@@ -129,6 +153,7 @@ static bool write_config(struct scenario *s)
 		text_add(&out, SPAN("upstreams:\n  app:\n"));
 		write_endpoints(s, &out);
 		write_level(s, &out, "service", "    ");
+		write_beside(s, &out);
 	}
 	text_add(&out, SPAN("routes:\n"));
 	write_level(s, &out, "also", "  - ");
@@ -136,7 +161,8 @@ static bool write_config(struct scenario *s)
 	if (!has(s, "path"))
 		text_add(&out, SPAN("    path: /\n"));
 	write_paths(s, &out);
-	text_f(&out, "%s", has(s, "no-upstream") ? "" : "    upstream: app\n");
+	text_f(&out, "%s", has(s, "no-upstream") || has(s, "to") ? "" : "    upstream: app\n");
+	write_level(s, &out, "to", "    upstream: ");
 	write_level(s, &out, "route", "    ");
 	s->plan.config = text_span(&out);
 	return !out.cut;
@@ -159,7 +185,7 @@ static bool read_doors(struct scenario *s, const struct scenario_line *l)
 static bool read_plan(struct scenario *s)
 {
 	static const char *const known[] = { "config", "route", "service", "global", "also", "endpoints", "no-upstream", "path", "upstream", "at",
-		"check", "see", "seed", "store", "doors" };
+		"check", "pressure", "see", "seed", "store", "doors", "beside", "to", "operator", "keys" };
 	for (unsigned i = 0; i < s->line_count; i++) {
 		const struct scenario_line *l = &s->lines[i];
 		bool ok = false;
@@ -215,6 +241,20 @@ static void fail(struct play *p, const struct scenario_line *l, const char *what
 	p->failures++;
 }
 
+/* "NAME:" at *at: that upstream's, and *at moves on; else the first one's. NULL: there is none. */
+static struct script *script_named(const struct play *p, const struct scenario_line *l, unsigned *at)
+{
+	struct span name = *at < l->count ? l->word[*at] : SPAN_NONE;
+	if (name.len < 2 || name.at[name.len - 1] != ':')
+		return world_script(p->w, NULL);
+	name.len--;
+	++*at;
+	for (unsigned i = 0; i < p->w->conf->upstream_count; i++)
+		if (span_eq(p->w->conf->upstreams[i].name, name))
+			return &p->w->scripts[i];
+	return NULL;
+}
+
 static void change_upstream(struct play *p, uint64_t at_us)
 {
 	const struct scenario_line *first = p->upstream, *end = &p->s->lines[p->s->line_count];
@@ -223,11 +263,17 @@ static void change_upstream(struct play *p, uint64_t at_us)
 	p->upstream = NULL;
 	if (at_us)
 		world_run_until(p->w, at_us);
-	struct script *script = world_script(p->w, NULL);
-	script_clear(script);
-	for (const struct scenario_line *l = first; l < end && span_eq(l->word[0], SPAN("upstream")); l++)
-		if (!words_deeds(script, l, 1))
+	uint64_t cleared = 0;
+	for (const struct scenario_line *l = first; l < end && span_eq(l->word[0], SPAN("upstream")); l++) {
+		unsigned from = 1;
+		struct script *script = script_named(p, l, &from);
+		unsigned i = script ? (unsigned)(script - p->w->scripts) : 0;
+		if (script && !(cleared >> i & 1))
+			script_clear(script);
+		cleared |= 1ull << i;
+		if (!script || !words_deeds(script, l, from))
 			fail(p, l, "a word is not understood:", l->rest);
+	}
 }
 
 /* One guest; `words`: where METHOD stands. */
@@ -293,6 +339,40 @@ static void play_check(struct play *p, const struct scenario_line *l)
 	__atomic_store_n(&e->unhealthy, fails, __ATOMIC_RELAXED);
 }
 
+/* pressure at TIME worker|upstream none|PERCENT: as who measures would find it; 100 is a whole class of requests. */
+static void play_pressure(struct play *p, const struct scenario_line *l)
+{
+	uint64_t at_us, percent = 0;
+	bool worker = l->count == 5 && span_eq(l->word[3], SPAN("worker"));
+	bool none = l->count == 5 && span_eq(l->word[4], SPAN("none"));
+	if (l->count != 5 || !span_eq(l->word[1], SPAN("at")) || !words_time(l->word[2], &at_us) || (!worker && !span_eq(l->word[3], SPAN("upstream")))
+			|| (!none && !span_to_u64(l->word[4], 300, &percent))) {
+		fail(p, l, "pressure at TIME worker|upstream none|PERCENT:", l->rest);
+		return;
+	}
+	if (at_us)
+		world_run_until(p->w, at_us);
+	(worker ? &p->w->worker.pressure : &p->w->upstreams[0]->pressure)->level = none ? 0 : 1 + (unsigned)percent * PRESSURE_CLASS / 100;
+}
+
+/* keys [at TIME] KID...: these are the keys from then on. keys fetched after TIME KID...: when they are asked for early. */
+static void play_keys(struct play *p, const struct scenario_line *l)
+{
+	bool timed = l->count > 3 && span_eq(l->word[1], SPAN("at")), later = l->count > 4 && span_eq(l->word[1], SPAN("fetched"));
+	uint64_t us = 0;
+	if ((timed && !words_time(l->word[2], &us)) || (later && !words_time(l->word[3], &us)) || l->count < 2) {
+		fail(p, l, "keys [at TIME] KID..., or keys fetched after TIME KID...:", l->rest);
+		return;
+	}
+	if (timed && us)
+		world_run_until(p->w, us);
+	unsigned from = timed ? 3 : later ? 4 : 1;
+	if (later)
+		pretend_keys_fetch(p->w, us, &l->word[from], l->count - from);
+	else
+		pretend_keys_publish(p->w, &l->word[from], l->count - from);
+}
+
 static uint64_t counter_named(const struct world *w, struct span list, struct span name)
 {
 	const struct route_stats *stats = w->router->routes[w->conf->route_count - 1].stats;
@@ -353,9 +433,52 @@ static bool lists_line(struct span lines, struct span line)
 	return false;
 }
 
+/* metric NAME LABEL... N: the sum of its samples with all these values of labels. */
+struct sought { struct samples samples; const struct scenario_line *l; unsigned at; uint64_t now_us; double sum; bool found; };
+
+static void add_sample(struct samples *samples, const struct label *labels, unsigned count, double value)
+{
+	struct sought *s = container_of(samples, struct sought, samples);
+	for (unsigned i = s->at + 2; i + 1 < s->l->count; i++) {
+		bool has_it = false;
+		for (unsigned k = 0; k < count; k++)
+			has_it |= span_eq(labels[k].value, s->l->word[i]);
+		if (!has_it)
+			return;
+	}
+	s->sum += value;
+	s->found = true;
+}
+
+static void skip_hist(struct samples *samples, const struct label *labels, unsigned count, const struct hist *h)
+{
+	(void)samples; (void)labels; (void)count; (void)h;
+}
+
+static void read_metric(void *self, const struct core_kind *kind, struct span name, void *core)
+{
+	struct sought *s = self;
+	(void)name;
+	for (const struct core_series *series = kind->series; series && series->name; series++)
+		if (span_eq(span_of(series->name), s->l->word[s->at + 1]))
+			series->read(core, s->now_us, &s->samples);
+}
+
+static bool see_metric(const struct world *w, const struct scenario_line *l, unsigned at)
+{
+	struct sought s = { { add_sample, skip_hist }, l, at, w->worker.now_us, 0, false };
+	uint64_t n;
+	shared_each(w->shared, NULL, read_metric, &s);
+	return s.found && span_to_u64(l->word[l->count - 1], UINT32_MAX, &n) && s.sum == (double)n;
+}
+
 static bool see(const struct play *p, const struct scenario_line *l, unsigned at)
 {
-	const struct script *script = world_script(p->w, NULL);
+	const struct script *script = script_named(p, l, &at);
+	if (!script || at == l->count)
+		return false;
+	if (span_eq(l->word[at], SPAN("metric")) && l->count > at + 2)
+		return see_metric(p->w, l, at);
 	unsigned left = l->count - at;
 	struct span what = l->word[at];
 	uint64_t n;
@@ -390,11 +513,25 @@ static void play_see(struct play *p, const struct scenario_line *l, bool over)
 	if (timed)
 		world_run_until(p->w, at_us);
 	if (p->check && !see(p, l, timed ? 3 : 1)) {
-		const struct script *script = world_script(p->w, NULL);
+		unsigned from = timed ? 3 : 1;
+		const struct script *script = script_named(p, l, &from);
 		fail(p, l, "is not so:", l->rest);
+		if (!script)
+			return;
 		fprintf(stderr, "  tries %u, asked '%.*s', forwarded:\n%.*s", script->started, (int)script->asked_len, script->asked,
 			(int)script->seen_len, script->seen);
 	}
+}
+
+/* operator at TIME reset|rollback: of main's split. */
+static void play_operator(struct play *p, const struct scenario_line *l)
+{
+	uint64_t at_us;
+	bool ok = l->count == 4 && span_eq(l->word[1], SPAN("at")) && words_time(l->word[2], &at_us);
+	if (ok && at_us)
+		world_run_until(p->w, at_us);
+	if (!ok || split_set(p->w->shared, SPAN("main"), l->word[3]) != SPLIT_SET)
+		fail(p, l, "operator at TIME reset|rollback:", l->rest);
 }
 
 /* "limits": the script of a rate limit says no. Else what becomes of every question. */
@@ -420,6 +557,12 @@ unsigned scenario_play(const struct scenario *s, struct world *w, bool check)
 			play_see(&p, l, false);
 		else if (span_eq(l->word[0], SPAN("check")))
 			play_check(&p, l);
+		else if (span_eq(l->word[0], SPAN("pressure")))
+			play_pressure(&p, l);
+		else if (span_eq(l->word[0], SPAN("operator")))
+			play_operator(&p, l);
+		else if (span_eq(l->word[0], SPAN("keys")))
+			play_keys(&p, l);
 		else if (span_eq(l->word[0], SPAN("store")))
 			play_store(w, l->rest);
 	}

@@ -110,6 +110,10 @@ unsigned words_guest(struct guest *g, const struct scenario_line *l, unsigned at
 			if (++at == l->count || g->field_count == GUEST_FIELDS || !split_field(l->word[at], &g->fields[g->field_count++]))
 				return 0;
 			at++;
+		} else if (span_eq(l->word[at], SPAN("token"))) {
+			if (++at == l->count || g->field_count == GUEST_FIELDS || !pretend_token(g, l->word[at]))
+				return 0;
+			at++;
 		} else
 			at = apply(guest_words, g, l, at);
 	}

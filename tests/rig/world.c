@@ -158,7 +158,7 @@ bool world_open(struct world *w, const struct world_plan *plan)
 	w->plan = *plan;
 	worker_init(&w->worker, 0, plan->seed + 1);
 	w->worker.now_us = EPOCH_US;
-	w->worker.wall_ms = 1795000000000;
+	w->worker.wall_ms = WORLD_WALL_MS;
 	w->worker.on_over = count_over;
 	w->worker.post = post;
 	w->inbox_end = &w->inbox;

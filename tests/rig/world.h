@@ -19,9 +19,11 @@
 #include "core/shared.h"
 #include "core/store.h"
 #include "guest.h"
+#include "pretend_keys.h"
 #include "script.h"
 
-enum { GUESTS_MAX = 48, UPSTREAMS_MAX = 8, DOORS_MAX = 40, STORE_CALLS_MAX = 128, EPOCH_US = 1000000 };
+enum { GUESTS_MAX = 48, UPSTREAMS_MAX = 8, DOORS_MAX = 64, STORE_CALLS_MAX = 128, EPOCH_US = 1000000 };
+#define WORLD_WALL_MS UINT64_C(1795000000000)         /* when it begins */
 
 struct world_plan {
 	struct span config;                   /* the file's text                                            */
@@ -54,7 +56,9 @@ struct world {
 	bool              store_limits;       /* scripts say: over the limit */
 	unsigned          store_held;
 	const struct policy_type *types[DOORS_MAX]; unsigned type_count;
+	struct pretend_keys keys;
 	unsigned          turned;
+	uint64_t          simulated_us;       /* of a random world: how long it lived                       */
 	uint64_t          steps, over;        /* over: on_over was called this often                        */
 	void            (*watch)(struct world *); void *watcher;
 };

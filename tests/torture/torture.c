@@ -24,6 +24,7 @@ enum { POINTS_DENSE = 10, POINTS = 20, VICTIMS = 4, RANDOM_WORLDS = 3000, SHARES
 static struct scenario scenario;
 static struct world world;
 static unsigned long worlds;
+static uint64_t simulated_us;             /* by random worlds */
 
 /* ── the world at hand, for the last words ── */
 
@@ -175,6 +176,7 @@ static void at_random(uint64_t first, uint64_t count)
 		rand_seed(&dice.rand, seed);
 		now.point = seed;
 		random_world(&world, &dice);
+		simulated_us += world.simulated_us;
 		worlds++;
 	}
 }
@@ -198,7 +200,7 @@ static bool shared_out(char **files, unsigned count, bool each)
 {
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 	unsigned shares = processors < 1 ? 1 : processors > SHARES_MAX ? SHARES_MAX : (unsigned)processors;
-	unsigned long played;
+	struct { unsigned long worlds; uint64_t simulated_us; } played;
 	int ends[2], status;
 	bool ok = pipe(ends) == 0;
 	for (unsigned share = 0; ok && share < shares; share++) {
@@ -206,15 +208,19 @@ static bool shared_out(char **files, unsigned count, bool each)
 		if (pid == 0) {
 			play_share(files, count, share, shares, each);
 			fflush(stdout);
-			exit(write(ends[1], &worlds, sizeof(worlds)) != sizeof(worlds));
+			played.worlds = worlds;
+			played.simulated_us = simulated_us;
+			exit(write(ends[1], &played, sizeof(played)) != sizeof(played));
 		}
 		ok = pid > 0;
 	}
 	while (wait(&status) > 0)
 		ok &= WIFEXITED(status) && WEXITSTATUS(status) == 0;
 	close(ends[1]);
-	while (ok && read(ends[0], &played, sizeof(played)) == sizeof(played))
-		worlds += played;
+	while (ok && read(ends[0], &played, sizeof(played)) == sizeof(played)) {
+		worlds += played.worlds;
+		simulated_us += played.simulated_us;
+	}
 	return ok;
 }
 
@@ -237,6 +243,6 @@ int main(int argc, char **argv)
 		if (!shared_out(argv + 1 + each, (unsigned)(argc - 1) - each, each))
 			return 1;
 	}
-	printf("torture: %lu worlds\n", worlds);
+	printf("torture: %lu worlds, the random ones lived %llu hours\n", worlds, (unsigned long long)(simulated_us / 3600000000u));
 	return 0;
 }

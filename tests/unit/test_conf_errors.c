@@ -4,6 +4,8 @@
 #define ROUTES "routes: [{path: /, upstream: \"http://a:1\"}]\n"
 #define BASE "listen: :1\n" ROUTES               /* two good lines; what is tried begins on line 3 */
 
+#define SPLIT(to) "listen: :1\nupstreams: {v1: {endpoints: \"http://a:1\"}, v2: {endpoints: \"http://b:1\"}}\nroutes: [{upstream: " to "}]\n"
+
 struct bad { const char *yaml, *said; };
 
 static void try_all(const struct bad *cases, size_t count)
@@ -37,7 +39,14 @@ static void test_keys(void **state)
 		{ "listen: :1\nupstreams: {a: {endpoints: http://a:1, protocol: h2, tls: {}}}\n"
 			"routes: [{upstream: a}]\n",
 			"2:40: error: 'protocol' is not in this version\n2:54: error: 'tls' is not in this version\n" },
-		{ "listen: :1\nroutes: [{upstream: {v1: 95%, v2: 5%}}]\n", "2:11: error: a split between upstreams is not in this version\n" },
+		{ "listen: :1\nroutes: [{upstream: {v1: 95%, v2: 5%}}]\n", "2:22: error: unknown upstream 'v1'\n2:31: error: unknown upstream 'v2'\n" },
+		{ SPLIT("{v1: 95%, v2: 6%}"), "3:11: error: the shares of 'upstream' make 101%, not 100%\n" },
+		{ SPLIT("{v1: 95, v2: 5%}"), "3:26: error: 'share' needs a unit\n" },
+		{ SPLIT("{v1: 95%, v2: 101%}"), "3:35: error: 'share' is out of range: 101%\n" },
+		{ SPLIT("{v1: 100%, \"http://a:1\": 0%}"), "3:32: error: a split is between upstreams that have names\n" },
+		{ SPLIT("{v1: }"), "3:22: error: 'v1' must be a text\n" },
+		{ SPLIT("{}"), "3:11: error: 'upstream' is empty\n" },
+		{ SPLIT("{v1: 95%, v2: 5%}, retry: {backoff: {base: 1}}"), "3:64: error: 'base' needs a unit\n" },
 		{ BASE "defaults: {respond: {status: 200}}\n", "3:12: error: 'respond' cannot stand in defaults\n" },
 		{ BASE "defaults: {connect_timeout: 1s, path: /}\n", "3:12: error: 'connect_timeout' cannot stand in defaults\n"
 			"3:33: error: 'path' cannot stand in defaults\n" },

@@ -236,6 +236,35 @@ static void test_levels(void **state)
 	try_end(&t);
 }
 
+static void test_a_split(void **state)
+{
+	(void)state;
+	struct tried t = good(
+		"listen: :1\n"
+		"defaults: {timeout: 9s}\n"
+		"upstreams:\n"
+		"  v1: {endpoints: http://a:1, timeout: 7s}\n"
+		"  v2: {endpoints: http://b:1, retry: {max_retries: 4}}\n"
+		"  v3: {endpoints: http://c:1}\n"
+		"routes: [{name: shop, upstream: {v1: 94.5%, v2: 5%, v3: 0.5%}, per_try_timeout: 3s, max_request_body: 1KiB}, {path: /x, upstream: {v3: 100%}}]\n");
+	const struct conf_route *r = &t.conf->routes[0];
+	assert_int_equal(r->other_count, 2);
+	assert_span(r->upstream->name, "v1");
+	assert_span(r->others[0].upstream->name, "v2");
+	assert_span(r->others[1].name, "shop");
+	assert_true(r->share == 0.945 && r->others[0].share == 0.05 && r->others[1].share == 0.005);
+	assert_int_equal(times_of(r)->timeout_us, 7000000);
+	assert_int_equal(times_of(&r->others[0])->timeout_us, 9000000);
+	assert_int_equal(times_of(&r->others[0])->per_try_us, 3000000);
+	assert_int_equal(retry_of(r)->max_retries, 1);
+	assert_int_equal(retry_of(&r->others[0])->max_retries, 4);
+	assert_int_equal(r->others[1].max_request_body, 1024);
+	assert_int_equal(t.conf->routes[1].other_count, 0);
+	assert_span(t.conf->routes[1].upstream->name, "v3");
+	assert_int_equal(t.report.warnings, 0);               /* all are used */
+	try_end(&t);
+}
+
 static void test_names(void **state)
 {
 	(void)state;
@@ -388,7 +417,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults), cmocka_unit_test(test_values), cmocka_unit_test(test_upstreams), cmocka_unit_test(test_routes),
-		cmocka_unit_test(test_levels), cmocka_unit_test(test_names),
+		cmocka_unit_test(test_levels), cmocka_unit_test(test_a_split), cmocka_unit_test(test_names),
 		cmocka_unit_test(test_command_line), cmocka_unit_test(test_sets), cmocka_unit_test(test_regex),
 			cmocka_unit_test(test_workers_auto),
 		cmocka_unit_test(test_references),

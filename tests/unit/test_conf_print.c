@@ -29,6 +29,7 @@ static const char rich[] =
 	"  - {path: /b, upstream: b, retry: off, max_request_body: 5MB}\n"
 	"  - {path: =/c, respond: {status: 204}}\n"
 	"  - {path: /d, upstream: \"http://127.0.0.1:1\", retry: {retry_on: []}}\n"
+	"  - {path: /e, name: split, upstream: {b: 99.5%, a: 0.5%}}\n"
 	"access_log: {to: /var/log/x.log}\n"
 	"workers: 2\n";
 
@@ -60,6 +61,7 @@ static void test_round_trip(void **state)
 		assert_span(again.conf->routes[0].headers.at[2].value, "${X} $$ \"q\" \xc3\xa4");
 		assert_span(((const struct try_fallback *)again.conf->routes[0].settings[FALLBACK])->body, "{\"a\": 1}\n");
 		assert_false(again.conf->routes[1].present[FALLBACK]);
+		assert_true(again.conf->routes[4].other_count == 1 && again.conf->routes[4].others[0].share == 0.005);
 		assert_int_equal(((const struct try_retry *)again.conf->routes[3].settings[RETRY])->causes, 0);
 		text_fini(&first);
 		text_fini(&second);
@@ -98,7 +100,7 @@ static void test_origins(void **state)
 	assert_true(says(&all, "max_connections: 10000", "default"));
 	assert_true(says(&all, "weight: 2", "upstream line 9"));
 	assert_true(says(&all, "path: \"~^/a(b|c)$\"", "route line 17"));
-	assert_true(says(&all, "workers: 2", "line 29"));
+	assert_true(says(&all, "workers: 2", "line 30"));
 	text_fini(&all);
 
 	struct text route;
@@ -115,6 +117,11 @@ static void test_origins(void **state)
 	conf_print_route(t.conf, &t.conf->routes[1], &route);
 	assert_true(says(&route, "enabled: false", "route line 25"));
 	assert_true(says(&route, "timeout: 20s", "defaults line 4"));
+	route.len = 0;
+	conf_print_route(t.conf, &t.conf->routes[4], &route);
+	assert_true(says(&route, "upstream: {b: 99.5%, a: 0.5%}", "route line 28"));
+	assert_true(says(&route, "per_try_timeout: 0s", "default"));
+	assert_true(says(&route, "per_try_timeout: 1500ms", "upstream line 10"));      /* of a */
 	text_fini(&route);
 	try_end(&t);
 }
@@ -130,7 +137,7 @@ static void test_json(void **state)
 		"{\"listen\":[{\"address\":\":80\"},{\"address\":\"unix:/run/o.sock\"}],", "\"max_headers\":50", "\"retry_on\":[\"reset\"]",
 			"\"retry_on\":[]",
 		"\"budget\":\"12.5%\"", "\"enabled\":false", "\"x-c\":\"${X} $$ \\\"q\\\" \xc3\xa4\"", "\"host\":[\"*.example.com\",\"x.com\"]",
-		"\"name\":\"=/c\"", "\"rate\":\"90/m\"", "\"workers\":\"2\"}",
+		"\"name\":\"=/c\"", "\"rate\":\"90/m\"", "\"upstream\":{\"b\":\"99.5%\",\"a\":\"0.5%\"}", "\"upstream\":\"a\"", "\"workers\":\"2\"}",
 	};
 	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
 		if (!try_contains(&json, parts[i]))

@@ -115,13 +115,19 @@ function show_head(f) {
   let [word, cls] = words[f.life] || [f.life, "warn"];
   if (f.life === "serving" && f.asked_to_drain) [word, cls] = ["◐ DRAINING by request", "warn"];
   else if (f.life === "serving" && !f.ready) [word, cls] = ["◐ NOT READY", "warn"];
+  else if (f.life === "serving" && f.pressure.under_pressure) [word, cls] = ["▲ UNDER PRESSURE", "warn"];
   if ($("life").textContent !== word) $("life").textContent = word;
   $("life").className = "state " + cls;
   $("version").textContent = f.version;
   $("facts").textContent = `up ${age(f.uptime_s)} · config ${f.config.sha256.slice(0, 8)} loaded ${age((f.now_ms - f.config.loaded_at_ms) / 1000)} ago · ${f.workers.length} worker${f.workers.length === 1 ? "" : "s"}`;
   const refused = f.config.reload_error || (f.reload && f.reload.error);
-  const text = refused ? "The configuration on disk was refused, the one before it is in force: " + refused : f.life !== "serving" ? "outrigger is draining: it accepts nothing new." : f.asked_to_drain ? "Asked to drain: not ready, and clients are asked to leave. Undrain takes it back." : "";
+  const text = refused ? "The configuration on disk was refused, the one before it is in force: " + refused : f.life !== "serving" ? "outrigger is draining: it accepts nothing new." : f.asked_to_drain ? "Asked to drain: not ready, and clients are asked to leave. Undrain takes it back." : f.pressure.under_pressure ? pressure_words(f.pressure) : "";
   banner(text);
+}
+function pressure_words(p) {
+  const what = { queue_delay: "requests wait in line", loop_lag: "the loop lags", memory: "memory runs out", descriptors: "descriptors run out" }[p.cause];
+  const whom = { none: "nobody is turned away yet", sheddable: "sheddable requests are turned away", default: "sheddable requests are turned away, and some default ones", critical: "all but some critical requests are turned away" }[p.shedding];
+  return `More than can be carried: ${what} (${p.ratio.toFixed(1)} × the limit). Nothing is retried; ${whom}.`;
 }
 function banner(text) {
   const b = $("banner");
@@ -136,7 +142,7 @@ function show_tiles(f) {
   big("rps", rate(per_second(h => h.total)));
   big("success", n > 1 ? share(b.failed - a.failed, b.total - a.total) : "–", "last minute");
   big("latency", f.recent.p50_ms === null ? "–" : ms(f.recent.p50_ms), f.recent.p50_ms === null ? "" : `p50 · ${ms(f.recent.p95_ms)} p95 · ${ms(f.recent.p99_ms)} p99 ms`);
-  big("flight", String(f.routes.reduce((s, r) => s + r.in_flight, 0)), `${f.listeners.reduce((s, l) => s + l.connections, 0)} connections`);
+  big("flight", String(f.routes.reduce((s, r) => s + r.in_flight, 0)), `${f.listeners.reduce((s, l) => s + l.connections, 0)} connections · loop lag ${ms(f.pressure.loop_lag_ms)} ms`);
 }
 const sparks = new Map();
 function show_routes(f) {
@@ -145,6 +151,7 @@ function show_routes(f) {
     const a = history_[Math.max(0, n - 61)].routes[r.name] || { requests: 0, failed: 0 }, b = history_[n - 1].routes[r.name];
     const pick = k => h => (h.routes[r.name] || b)[k];
     const name = el("th", r.name); name.scope = "row"; name.title = (r.hosts || []).join(", ") + (r.path || "");
+    if (r.split) name.append(el("span", r.split.versions.map(v => ` ${v.upstream} ${+(v.share * 100).toFixed(4)}%${v.taken_back ? " taken back" : ""}`).join(","), "quiet"));
     let spark = sparks.get(r.name);
     if (!spark) { spark = el("canvas"); spark.setAttribute("aria-hidden", "true"); sparks.set(r.name, spark); }
     const td = cell(""); td.append(spark);
