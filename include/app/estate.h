@@ -4,16 +4,17 @@
  *   server ─▶ supervisor      when each loop last turned; is it serving, or leaving; which requests are in flight
  *   server ─▶ successor       the configuration in force; what cores want to be known (core_kind.save)
  *
- * Plain bytes, no pointers. Whoever writes may die at any point: a request is there when its `live` is set, and what is kept has two halves of
- * which `whole` names the one that is complete. A page that nobody has touched costs nothing.
+ * Plain bytes, no pointers (but to another such mapping). Whoever writes may die at any point: a request is there when its `live` is set, and
+ * what is kept has two halves of which `whole` names the one that is complete. A page that nobody has touched costs nothing.
  */
 #ifndef APP_ESTATE_H
 #define APP_ESTATE_H
 
+#include "app/attic.h"
 #include "core/exchange.h"
 #include "core/shared.h"
 
-enum { ESTATE_REQUESTS = 1024, ESTATE_ID = 64, ESTATE_ROUTE = 48, ESTATE_KEPT = 4 * 1024 * 1024 };
+enum { ESTATE_REQUESTS = 1024, ESTATE_ID = 64, ESTATE_ROUTE = 48, ESTATE_KEPT = 4 * 1024 * 1024, ESTATE_ATTIC = 256 * 1024 * 1024 };
 
 struct estate_request {
 	uint64_t      since_ms;               /* on the wall */
@@ -56,6 +57,7 @@ struct estate {
 	bool     leaving;                     /* atomic; its end is near, and in order    */
 	uint64_t control_pulse_us;            /* atomic */
 	struct estate_kept conf, cores;
+	struct attic *attic;                  /* at the same address in each; NULL: no room for one */
 	struct estate_worker worker[];
 };
 

@@ -62,6 +62,15 @@ typedef void shared_visit(void *self, const struct core_kind *, struct span name
 void  shared_each(struct shared *, const struct core_kind *, shared_visit *, void *self);
 /* From now on called for each core that is made, behind its init; NULL: no more. */
 void  shared_on_new(struct shared *, shared_visit *, void *self);
+/* Memory for a table that a successor should find again as it was when this process died: plain numbers, written in place. From a kind's init,
+ * adapt or fini only. By name; zeroed unless *found. Without somebody who keeps such memory, or room there, it is ordinary. NULL: none at all. */
+void *lasting_take(struct shared *, struct span name, size_t size, bool *found);
+void  lasting_give(struct shared *, void *memory);                  /* NULL is harmless */
+struct lasting_ops {
+	void *(*take)(void *self, struct span name, size_t size, bool *found);    /* NULL: no room */
+	bool  (*give)(void *self, void *memory);                            /* false: it is not from here */
+};
+void  shared_lasts_by(struct shared *, const struct lasting_ops *, void *self);
 /* The one core of that kind and name, for a moment; false: there is none. */
 bool  shared_with(struct shared *, const char *kind, struct span name, shared_visit *, void *self);
 

@@ -24,13 +24,16 @@ struct estate *estate_new(unsigned workers)
 	struct estate *e = memory;
 	e->size = size;
 	e->workers = workers;
+	e->attic = attic_new(ESTATE_ATTIC);
 	return e;
 }
 
 void estate_free(struct estate *e)
 {
-	if (e)
-		munmap(e, e->size);
+	if (!e)
+		return;
+	attic_free(e->attic);
+	munmap(e, e->size);
 }
 
 void estate_next(struct estate *e)
@@ -38,6 +41,8 @@ void estate_next(struct estate *e)
 	e->serving_us = 0;
 	e->leaving = false;
 	e->control_pulse_us = 0;
+	if (e->attic)
+		attic_next(e->attic);
 	for (unsigned i = 0; i < e->workers; i++) {
 		struct estate_worker *w = &e->worker[i];
 		w->pulse_us = w->beyond = 0;

@@ -1,7 +1,7 @@
 /* landlock.c - which files a server may still open (Landlock, since Linux 5.13; its library is the kernel itself).
  *
- * Folders, not files, where something may be replaced while we run: an editor, a ConfigMap and a log's rotation put a new file in the old one's place.
- * Descriptors that are open already are not touched.
+ * Folders, not files, where something may be replaced while we run: an editor, a ConfigMap and a log's rotation put a new file in the old
+ * one's place. Descriptors that are open already are not touched.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -27,10 +27,12 @@
 #define OUR_ARCH AUDIT_ARCH_AARCH64
 #endif
 
+#ifdef OUR_ARCH
 enum { PROGRAM_MAX = 1024 };
 struct program { struct sock_filter at[PROGRAM_MAX]; unsigned short len; };
 
-static const uint32_t ALLOW = SECCOMP_RET_ALLOW, DEADLY = SECCOMP_RET_KILL_PROCESS, ABSENT = SECCOMP_RET_ERRNO | ENOSYS, REFUSED = SECCOMP_RET_ERRNO | EPERM;
+static const uint32_t ALLOW = SECCOMP_RET_ALLOW, DEADLY = SECCOMP_RET_KILL_PROCESS;
+static const uint32_t ABSENT = SECCOMP_RET_ERRNO | ENOSYS, REFUSED = SECCOMP_RET_ERRNO | EPERM;
 
 static void put(struct program *p, unsigned code, uint32_t k, unsigned if_true, unsigned if_false)
 {
@@ -84,39 +86,43 @@ static const int busy[] = {               /* of every request */
 #ifdef __NR_epoll_wait
 	N(epoll_wait),
 #endif
-	N(epoll_pwait), N(recvfrom), N(sendto), N(sendmsg), N(recvmsg), N(read), N(write), N(writev), N(readv), N(splice), N(accept4), N(close), N(connect),
-	N(epoll_ctl), N(setsockopt), N(getsockopt), N(futex), N(shutdown), N(clock_gettime),
+	N(epoll_pwait), N(recvfrom), N(sendto), N(sendmsg), N(recvmsg), N(read), N(write), N(writev), N(readv), N(splice),
+	N(accept4), N(close), N(connect), N(epoll_ctl), N(setsockopt), N(getsockopt), N(futex), N(shutdown),
+	N(clock_gettime),
 };
 
 static const int others[] = {
 	/* sockets and pipes */
-	N(bind), N(listen), N(getsockname), N(getpeername), N(socketpair), N(sendmmsg), N(recvmmsg), N(pipe2), N(dup), N(dup3), N(fcntl), N(ppoll), N(pselect6),
-	N(eventfd2), N(epoll_create1), N(accept),
+	N(bind), N(listen), N(getsockname), N(getpeername), N(socketpair), N(sendmmsg), N(recvmmsg), N(pipe2), N(dup),
+	N(dup3), N(fcntl), N(ppoll), N(pselect6), N(eventfd2), N(epoll_create1), N(accept),
 	/* files: which ones is Landlock's business */
-	N(openat), N(newfstatat), N(fstat), N(statx), N(lseek), N(pread64), N(pwrite64), N(getdents64), N(readlinkat), N(faccessat), N(faccessat2), N(unlinkat),
-	N(getcwd), N(inotify_init1), N(inotify_add_watch), N(inotify_rm_watch), N(fadvise64), N(fstatfs), N(statfs), N(fsync), N(fdatasync),
+	N(openat), N(newfstatat), N(fstat), N(statx), N(lseek), N(pread64), N(pwrite64), N(getdents64), N(readlinkat),
+	N(faccessat), N(faccessat2), N(unlinkat), N(getcwd), N(inotify_init1), N(inotify_add_watch), N(inotify_rm_watch),
+	N(fadvise64), N(fstatfs), N(statfs), N(fsync), N(fdatasync),
 	/* memory */
 	N(munmap), N(mremap), N(madvise), N(brk), N(membarrier),
 	/* threads, signals, an end */
-	N(set_robust_list), N(rseq), N(exit), N(exit_group), N(sched_yield), N(sched_getaffinity), N(gettid), N(getpid), N(getppid), N(rt_sigaction),
-	N(rt_sigprocmask), N(rt_sigreturn), N(sigaltstack), N(restart_syscall), N(nanosleep), N(clock_nanosleep), N(rt_sigtimedwait),
+	N(set_robust_list), N(rseq), N(exit), N(exit_group), N(sched_yield), N(sched_getaffinity), N(gettid), N(getpid),
+	N(getppid), N(rt_sigaction), N(rt_sigprocmask), N(rt_sigreturn), N(sigaltstack), N(restart_syscall), N(nanosleep),
+	N(clock_nanosleep), N(rt_sigtimedwait),
 	/* questions */
-	N(getrandom), N(uname), N(sysinfo), N(getrusage), N(gettimeofday), N(clock_getres), N(getuid), N(geteuid), N(getgid), N(getegid), N(times), N(getcpu),
+	N(getrandom), N(uname), N(sysinfo), N(getrusage), N(gettimeofday), N(clock_getres), N(getuid), N(geteuid), N(getgid),
+	N(getegid), N(times), N(getcpu),
 #ifdef __x86_64__                             /* their older forms */
-	N(open), N(stat), N(lstat), N(access), N(readlink), N(unlink), N(poll), N(select), N(pipe), N(dup2), N(epoll_create), N(eventfd), N(inotify_init), N(time),
-	N(getrlimit), N(arch_prctl),
+	N(open), N(stat), N(lstat), N(access), N(readlink), N(unlink), N(poll), N(select), N(pipe), N(dup2), N(epoll_create),
+	N(eventfd), N(inotify_init), N(time), N(getrlimit), N(arch_prctl),
 #endif
 };
 
 static const int deadly[] = {
-	N(execve), N(execveat), N(ptrace), N(process_vm_readv), N(process_vm_writev), N(mount), N(umount2), N(pivot_root), N(chroot), N(setns), N(unshare),
-	N(init_module), N(finit_module), N(delete_module), N(kexec_load), N(bpf), N(perf_event_open), N(open_by_handle_at), N(reboot), N(swapon),
+	N(execve), N(execveat), N(ptrace), N(process_vm_readv), N(process_vm_writev), N(mount), N(umount2), N(pivot_root),
+	N(chroot), N(setns), N(unshare), N(init_module), N(finit_module), N(delete_module), N(kexec_load), N(bpf),
+	N(perf_event_open), N(open_by_handle_at), N(reboot), N(swapon),
 #ifdef __x86_64__
 	N(fork), N(vfork), N(iopl), N(ioperm),
 #endif
 };
 
-#ifdef OUR_ARCH
 static void write_program(struct program *p)
 {
 	static const uint32_t families[] = { AF_INET, AF_INET6, AF_UNIX, AF_NETLINK };    /* netlink: libc asks which addresses there are */
@@ -132,7 +138,8 @@ static void write_program(struct program *p)
 	calls(p, busy, sizeof(busy) / sizeof(*busy), ALLOW);
 	call_by_bits(p, N(mmap), 2, PROT_WRITE | PROT_EXEC, REFUSED, ALLOW);      /* no code that was written here */
 	call_by_bits(p, N(mprotect), 2, PROT_EXEC, REFUSED, ALLOW);
-	call_by_bits(p, N(clone), 0, CLONE_THREAD | CLONE_VM, ALLOW, DEADLY);     /* threads, not processes; clone3 is absent: its flags are in memory */
+	/* threads, not processes; clone3 is absent, as its flags are in memory */
+	call_by_bits(p, N(clone), 0, CLONE_THREAD | CLONE_VM, ALLOW, DEADLY);
 	call_with(p, N(socket), 0, families, sizeof(families) / sizeof(*families));
 	call_with(p, N(ioctl), 1, controls, sizeof(controls) / sizeof(*controls));
 	call_with(p, N(prctl), 0, names, sizeof(names) / sizeof(*names));

@@ -238,6 +238,8 @@ void server_keep_conf(struct server *s)
 static void inherit(struct server *s)
 {
 	struct span saved = s->estate ? estate_kept(&s->estate->cores) : SPAN_NONE;
+	if (s->estate && s->estate->attic)
+		shared_lasts_by(s->shared, &attic_ops, s->estate->attic);
 	if (!saved.len || !(s->saved_memory = malloc(saved.len)))
 		return;
 	memcpy(s->saved_memory, saved.at, saved.len);     /* what is there is written over soon */
@@ -331,6 +333,8 @@ static void serve(void *self)
 	if (s->life != LIFE_starting)
 		return;
 	worker_disarm(&s->control.worker, &s->delay);
+	if (s->estate && s->estate->attic)
+		attic_sweep(s->estate->attic);
 	for (unsigned i = 0; i < s->thread_count; i++)
 		if (!data_thread_start(&s->threads[i])) {
 			s->exit_code = EXIT_INTERNAL;

@@ -15,6 +15,7 @@ struct shared {
 	struct map      by_key;
 	struct list     all;                  /* as they were made */
 	shared_visit   *on_new; void *self;
+	const struct lasting_ops *lasting; void *keeper;
 };
 struct core {
 	struct map_entry entry;
@@ -152,6 +153,27 @@ void shared_on_new(struct shared *s, shared_visit *visit, void *self)
 	s->on_new = visit;
 	s->self = self;
 	pthread_mutex_unlock(&s->lock);
+}
+
+void shared_lasts_by(struct shared *s, const struct lasting_ops *ops, void *self)
+{
+	s->lasting = ops;
+	s->keeper = self;
+}
+
+void *lasting_take(struct shared *s, struct span name, size_t size, bool *found)
+{
+	void *memory = s->lasting ? s->lasting->take(s->keeper, name, size, found) : NULL;
+	if (memory)
+		return memory;
+	*found = false;
+	return calloc(1, size);
+}
+
+void lasting_give(struct shared *s, void *memory)
+{
+	if (memory && (!s->lasting || !s->lasting->give(s->keeper, memory)))
+		free(memory);
 }
 
 bool shared_with(struct shared *s, const char *kind, struct span name, shared_visit *visit, void *self)

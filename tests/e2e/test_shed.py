@@ -163,8 +163,8 @@ def test_who_drains_sheds_nobody(rig):
 
 def descriptors(proxy, limit):
     """It may have so many."""
-    _, hard = resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE, (limit, hard))
+    _, hard = resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def test_descriptors(rig):

@@ -219,6 +219,30 @@ def test_what_a_successor_knows(rig):
     assert [r["name"] for r in proxy.probe("/routes").json()][0] == "second"
 
 
+def test_buckets_stay_charged(rig):
+    up = rig.upstream()
+    proxy = rig.before(up, route={"rate_limit": [{"rate": "5/h", "key": "header:x-who"}, {"rate": "100/h", "algorithm": "sliding_window", "key": "route"}]},
+                       env=DIES_QUIETLY)
+
+    def left(who):
+        r = proxy.ask("GET", "/", f"X-Who: {who}")
+        return r.status, r.fields.get("ratelimit")
+    for _ in range(5):
+        assert left("a")[0] == 200
+    assert left("a")[0] == 429 and left("b")[0] == 200
+    crash(proxy)                              # no pause: what was charged is there at once
+    assert left("a")[0] == 429
+    assert [left("b")[0] for _ in range(5)] == [200] * 4 + [429]
+    crash(proxy)
+    assert left("a")[0] == 429 and left("b")[0] == 429 and left("c")[0] == 200
+    keys = [x for x in proxy.probe("/metrics").body.decode().splitlines() if x.startswith("outrigger_rate_limit_keys") and "limit2" not in x]
+    assert float(keys[0].split()[-1]) == 3, keys
+    proxy.file.write_text(proxy.text.replace("5/h", "6/h"))           # the same table with another rate
+    assert proxy.admin("POST", "/reload").status == 200
+    until(lambda: said(proxy, "reloaded"))
+    assert left("a")[0] == 200 and left("a")[0] == 429
+
+
 def test_both_processes_get_the_signal(rig):
     """As from a terminal, or a service manager that tells the whole group: still one orderly drain, not two TERMs."""
     up = rig.upstream(default=reply(b"late", delay=0.5))
