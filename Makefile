@@ -2,6 +2,7 @@
 
 VERSION  := 0.1.0
 PREFIX   ?= /usr/local
+SHARE     = $(PREFIX)/share
 VARIANT  ?= release
 B        := build/$(VARIANT)
 CC       := $(if $(filter fuzz,$(VARIANT)),clang,$(if $(filter default,$(origin CC)),gcc,$(CC)))
@@ -14,13 +15,16 @@ endif
 .DEFAULT_GOAL := all
 
 # ── packages (Debian's names, | for or; elsewhere `make packages` looks for the libraries, names what is missing and stops) ──
-PACKAGES_BUILD := gcc make pkg-config libc6-dev libuv1-dev libyaml-dev libcurl4-openssl-dev libssl-dev libc-ares-dev libpcre2-dev libhiredis-dev libxxhash-dev libjansson-dev libcjose-dev libllhttp-dev|node-llhttp
-PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev clang libclang-rt-dev|libclang-rt-14-dev python3 python3-pytest python3-yaml python3-jwt python3-cryptography curl redis-server chromium $(if $(shell command -v npm),,nodejs npm)
+PACKAGES_BUILD := gcc make pkg-config libc6-dev libuv1-dev libyaml-dev libcurl4-openssl-dev libssl-dev libc-ares-dev libpcre2-dev libhiredis-dev libxxhash-dev zlib1g-dev libjansson-dev libcjose-dev libllhttp-dev|node-llhttp
+PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev clang libclang-rt-dev|libclang-rt-14-dev python3 python3-pytest python3-yaml python3-jwt python3-cryptography curl redis-server $(if $(shell command -v promtool),,prometheus) chromium $(if $(shell command -v npm),,nodejs npm)
+PACKAGES_DEB   := $(PACKAGES_BUILD) dpkg-dev gzip
+PACKAGES_SHIP  := $(PACKAGES_DEB) lintian mandoc man-db systemd strace procps fish zsh curl python3 python3-pytest python3-yaml
+PACKAGES_ROOTS := $(PACKAGES_SHIP) debootstrap iproute2 util-linux
 PACKAGES_BENCH := $(PACKAGES_BUILD) nginx-light haproxy strace python3
 
 # ── libraries ──
 CORE_LIBS := yaml-0.1 libpcre2-8 libcrypto jansson
-EDGE_LIBS := libuv libcurl libcares openssl hiredis cjose
+EDGE_LIBS := libuv libcurl libcares openssl hiredis cjose zlib
 PKG        = $(shell pkg-config $(1) $(2) 2>/dev/null)
 ifneq ($(shell pkg-config --exists libllhttp 2>/dev/null && echo yes),)
   LLHTTP_CFLAGS := $(call PKG,--cflags,libllhttp)
@@ -145,6 +149,29 @@ e2e: $B/outrigger                       ## run the end-to-end tests against this
 	$QOUTRIGGER_BIN=$B/outrigger $(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e $(ARGS)
 fuzz-replay: $(FUZZ_BIN)                ## every fuzz target over its corpus (VARIANT=fuzz)
 	$Qset -e; for t in $(FUZZ_BIN); do n=$$(basename $$t); d=tests/fuzz/corpus/$${n#fuzz_}; $$t -runs=0 $$d > $$t.log 2>&1 || { cat $$t.log; exit 1; }; echo "$$n: $$(ls $$d | wc -l) seeds replayed"; done
+reference: all                          ## print the pages that are made of the program's tables: docs, completions, manual
+	$Qset -e; r="$B/outrigger reference"; $$r configuration > docs/configuration.md; $$r errors > docs/errors.md; $$r example > conf/outrigger.yaml; \
+		$$r man > docs/outrigger.8; $$r completions-bash > conf/completions/outrigger.bash; $$r completions-zsh > conf/completions/_outrigger; \
+		$$r completions-fish > conf/completions/outrigger.fish; $B/outrigger schema > conf/outrigger.schema.json
+	$QOUTRIGGER_BIN=$B/outrigger $(PYTHON) tests/deploy/print_metrics.py > build/print_metrics.log 2>&1 || { cat build/print_metrics.log; exit 1; }
+deb: build/release/outrigger            ## a Debian package: build/outrigger_VERSION_ARCH.deb
+	+$QREVISION=$(REVISION) conf/debian/build.sh $(VERSION) build
+# promtool comes out of Debian's package, which is not installed: it would start a server
+build/tools/promtool:
+	$Qmkdir -p $(@D)
+	$Qif command -v promtool >/dev/null; then ln -sf "$$(command -v promtool)" $@; else \
+		cd $(@D) && apt-get download -q prometheus >/dev/null 2>&1 && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -xO ./usr/bin/promtool > promtool.new \
+		&& chmod 755 promtool.new && mv promtool.new promtool && rm prometheus_*.deb; fi
+packages-deb:                           ## ... what building the package needs
+	$Q$(INSTALL_MISSING) $(PACKAGES_DEB:%='%')
+packages-ship:                          ## ... what testing the deploy files needs
+	$Q$(INSTALL_MISSING) $(PACKAGES_SHIP:%='%')
+deploy: all deb build/tools/promtool    ## test the deploy files, as far as that is quick
+	$QOUTRIGGER_BIN=$B/outrigger $(PYTHON) -m pytest -q -p no:cacheprovider tests/deploy -m 'not slow' $(ARGS)
+deploy-check:                           ## ... all of it: image and package in fresh Debian roots (as root; minutes)
+	$Q$(INSTALL_MISSING) $(PACKAGES_ROOTS:%='%')
+	$Q$(MAKE) VARIANT=release all deb build/tools/promtool
+	$QOUTRIGGER_BIN=build/release/outrigger $(PYTHON) -m pytest -q -p no:cacheprovider tests/deploy $(ARGS)
 lint:                                   ## layers, sizes, banned calls
 	$Q$(PYTHON) tests/lint/lint.py
 demo: packages                          ## install what is missing, build, and run outrigger in front of a demo app
@@ -152,13 +179,23 @@ demo: packages                          ## install what is missing, build, and r
 	$Qbuild/release/outrigger demo $(ARGS)
 install: build/release/outrigger        ## PREFIX=/usr/local, DESTDIR=
 	$Qinstall -D -m 755 build/release/outrigger $(DESTDIR)$(PREFIX)/bin/outrigger
-	$Qinstall -d $(DESTDIR)$(PREFIX)/share/outrigger/examples $(DESTDIR)$(PREFIX)/share/doc/outrigger
-	$Qinstall -m 644 conf/outrigger.yaml conf/demo.yaml conf/outrigger.schema.json $(DESTDIR)$(PREFIX)/share/outrigger/
-	$Qinstall -m 644 conf/examples/*.yaml $(DESTDIR)$(PREFIX)/share/outrigger/examples/
-	$Qsed -i 's,=/usr/share/outrigger/,=$(PREFIX)/share/outrigger/,' $(DESTDIR)$(PREFIX)/share/outrigger/*.yaml $(DESTDIR)$(PREFIX)/share/outrigger/examples/*.yaml
-	$Qinstall -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(PREFIX)/share/doc/outrigger/
+	$Qinstall -d $(DESTDIR)$(SHARE)/outrigger/examples $(DESTDIR)$(SHARE)/outrigger/prometheus $(DESTDIR)$(SHARE)/outrigger/grafana $(DESTDIR)$(SHARE)/doc/outrigger
+	$Qinstall -m 644 conf/outrigger.yaml conf/demo.yaml conf/start.yaml conf/outrigger.schema.json $(DESTDIR)$(SHARE)/outrigger/
+	$Qinstall -m 644 conf/examples/*.yaml $(DESTDIR)$(SHARE)/outrigger/examples/
+	$Qinstall -m 644 conf/prometheus/*.yaml $(DESTDIR)$(SHARE)/outrigger/prometheus/
+	$Qinstall -m 644 conf/grafana/*.json $(DESTDIR)$(SHARE)/outrigger/grafana/
+	$Qinstall -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(SHARE)/doc/outrigger/
+	$Qinstall -D -m 644 docs/outrigger.8 $(DESTDIR)$(SHARE)/man/man8/outrigger.8
+	$Qinstall -D -m 644 conf/completions/outrigger.bash $(DESTDIR)$(SHARE)/bash-completion/completions/outrigger
+	$Qinstall -D -m 644 conf/completions/_outrigger $(DESTDIR)$(SHARE)/zsh/site-functions/_outrigger
+	$Qinstall -D -m 644 conf/completions/outrigger.fish $(DESTDIR)$(SHARE)/fish/vendor_completions.d/outrigger.fish
+	$Qinstall -D -m 644 conf/systemd/outrigger.service $(DESTDIR)$(PREFIX)/lib/systemd/system/outrigger.service
+	$Qsed -i 's,/usr/share/outrigger/,$(SHARE)/outrigger/,' $(DESTDIR)$(SHARE)/outrigger/*.yaml $(DESTDIR)$(SHARE)/outrigger/examples/*.yaml $(DESTDIR)$(SHARE)/man/man8/outrigger.8
+	$Qsed -i 's,=/usr/bin/,=$(PREFIX)/bin/,' $(DESTDIR)$(PREFIX)/lib/systemd/system/outrigger.service
 uninstall:                              ## what install has put there
-	$Qrm -rf $(DESTDIR)$(PREFIX)/bin/outrigger $(DESTDIR)$(PREFIX)/share/outrigger $(DESTDIR)$(PREFIX)/share/doc/outrigger
+	$Qrm -rf $(DESTDIR)$(PREFIX)/bin/outrigger $(DESTDIR)$(SHARE)/outrigger $(DESTDIR)$(SHARE)/doc/outrigger $(DESTDIR)$(SHARE)/man/man8/outrigger.8 \
+		$(DESTDIR)$(SHARE)/bash-completion/completions/outrigger $(DESTDIR)$(SHARE)/zsh/site-functions/_outrigger \
+		$(DESTDIR)$(SHARE)/fish/vendor_completions.d/outrigger.fish $(DESTDIR)$(PREFIX)/lib/systemd/system/outrigger.service
 # pkg-config was asked when this file was read; what is installed here is found by the make that is started next
 INSTALL_MISSING = MODULES='$(CORE_LIBS) $(EDGE_LIBS)' tests/packages.sh
 packages:                               ## install what building needs, where it is missing
@@ -167,11 +204,12 @@ packages-test:                          ## ... what the tests need
 	$Q$(INSTALL_MISSING) $(PACKAGES_TEST:%='%')
 packages-bench:                         ## ... what the bench needs
 	$Q$(INSTALL_MISSING) $(PACKAGES_BENCH:%='%')
-test: packages-test                     ## everything: installs what is missing, builds, lints, tests; sanitizers included
+test: packages-test packages-ship       ## everything: installs what is missing, builds, lints, tests; sanitizers included
 	$Q$(MAKE) lint
 	$Q$(MAKE) VARIANT=release all unit
 	$Q$(MAKE) VARIANT=debug unit edge-unit scenario torture
 	$Q$(MAKE) VARIANT=fuzz fuzz-replay
+	$Q$(MAKE) VARIANT=release deploy
 	$Q$(MAKE) page-modules
 	$Q$(MAKE) VARIANT=release e2e
 	$Q$(MAKE) VARIANT=debug e2e
@@ -181,4 +219,4 @@ clean:                                  ## remove everything built
 	$Qrm -rf build
 help:                                   ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-.PHONY: page-modules demo install uninstall e2e fuzz-replay lint packages packages-test packages-bench test all unit edge-unit bench clean help scenario torture
+.PHONY: reference deb deploy deploy-check packages-deb packages-ship page-modules demo install uninstall e2e fuzz-replay lint packages packages-test packages-bench test all unit edge-unit bench clean help scenario torture

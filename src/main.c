@@ -51,53 +51,42 @@ static bool valued(const char *name, int argc, char **argv, int *i, const char *
 	return true;
 }
 
-static bool flag(const char *word, struct options *o, const char **command)
+static bool flag(const char *word, struct options *o)
 {
-	if (strcmp(word, "--json") == 0)
-		o->json = true;
-	else if (strcmp(word, "--origin") == 0)
-		o->origin = true;
-	else if (strcmp(word, "--ready") == 0)
-		o->ready = true;
-	else if (strcmp(word, "--no-color") == 0)
-		o->no_color = true;
-	else if (strcmp(word, "--watch") == 0)
-		o->watch = true;
-	else if (strcmp(word, "-t") == 0)
-		*command = "check";
-	else if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0)
-		*command = "help";
-	else if (strcmp(word, "-V") == 0 || strcmp(word, "--version") == 0)
-		*command = "version";
-	else
-		return false;
-	return true;
+#define X(field, name, brief, text) \
+	if (strcmp(word, name) == 0 || (brief[0] && strcmp(word, brief) == 0)) { \
+		o->field = true; \
+		return true; \
+	}
+	FLAG_OPTIONS(X)
+#undef X
+	return false;
 }
 
 /* Fills *o and *command; returns EXIT_DONE or EXIT_USAGE. */
 static int parse(int argc, char **argv, struct options *o, const char **command)
 {
-	const char *set = NULL;
-	struct { const char *name; const char **at; } valued_options[] = {
-		{ "-c", &o->config }, { "--config", &o->config }, { "--listen", &o->listen }, { "--to", &o->to }, { "--set", &set },
-		{ "--admin", &o->admin }, { "--log-level", &o->log_level }, { "--route", &o->route }, { "--status", &o->status },
-		{ "--slow", &o->slow },
+	struct { const char *name, *brief, **at; } valued_options[] = {
+#define X(field, name, brief, value, text) { name, brief, &o->field },
+		VALUED_OPTIONS(X)
+#undef X
 	};
 	for (int i = 1; i < argc; i++) {
 		const char *word = argv[i];
 		bool taken = false;
 		for (unsigned k = 0; k < sizeof(valued_options) / sizeof(*valued_options) && !taken; k++) {
-			taken = valued(valued_options[k].name, argc, argv, &i, valued_options[k].at);
+			taken = valued(valued_options[k].name, argc, argv, &i, valued_options[k].at)
+				|| (valued_options[k].brief[0] && valued(valued_options[k].brief, argc, argv, &i, valued_options[k].at));
 			if (taken && !*valued_options[k].at)
 				return wrong("a value must follow", word);
 		}
-		if (set) {
+		if (o->set) {
 			if (o->set_count == SETS_MAX)
 				return wrong("too many", "--set");
-			o->sets[o->set_count++] = set;
-			set = NULL;
+			o->sets[o->set_count++] = o->set;
+			o->set = NULL;
 		}
-		if (taken || flag(word, o, command))
+		if (taken || flag(word, o))
 			continue;
 		if (word[0] == '-' && word[1] != '\0')
 			return wrong("unknown option", word);
@@ -108,6 +97,8 @@ static int parse(int argc, char **argv, struct options *o, const char **command)
 		else
 			return wrong("too many arguments at", word);
 	}
+	if (o->test || o->help || o->version)
+		*command = o->version ? "version" : o->help ? "help" : "check";
 	return EXIT_DONE;
 }
 

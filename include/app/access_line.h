@@ -10,7 +10,7 @@ enum { ACCESS_LINE_MAX = 32 * 1024 };
 struct access_clock { uint64_t second; char text[20]; };           /* "2026-11-20T23:12:04." of that second; zeroed: not known yet */
 
 /* Length of the line with its end of line; 0: it did not fit. */
-size_t access_line_json(char out[ACCESS_LINE_MAX], struct access_clock *, const struct exchange *, const struct measured *);
-size_t access_line_text(char out[ACCESS_LINE_MAX], struct access_clock *, const struct exchange *, const struct measured *);
+typedef size_t access_line(char out[ACCESS_LINE_MAX], struct access_clock *, const struct exchange *, const struct measured *);
+access_line access_line_json, access_line_text, access_line_otel, access_line_clf;
 
 #endif

@@ -13,7 +13,7 @@
 #include "base/text.h"
 #include "base/timer.h"
 
-struct server;
+struct server; struct prom;
 
 struct overload {
 	struct server *server;
@@ -28,7 +28,7 @@ struct overload {
 void overload_start(struct overload *, struct server *);
 
 /* How it is seen. */
-void overload_metrics(const struct server *, struct text *out);
+void overload_metrics(const struct server *, struct prom *out);
 void overload_json(const struct server *, struct json *);          /* "pressure": {...}, in the object that is open */
 void overload_text(const struct server *, struct text *out);       /* a line of `outrigger status`, while there is pressure */
 

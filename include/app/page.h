@@ -17,6 +17,7 @@ struct page {
 	struct span  content_type;            /* text/plain to begin with             */
 	struct field extra;                   /* one more field when name.len         */
 	struct text  body;                    /* empty to begin with, grows           */
+	bool         packs;                   /* worth gzip, when the client takes that */
 };
 
 /* `self` of the service: service_new(loop, address, &page_ops, pages, why). */

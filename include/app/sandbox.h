@@ -19,6 +19,7 @@ struct sandbox {
 	bool        on;
 	char        user[64];                 /* as whom it runs: a name, or a number */
 	bool        changed;                  /* to `user` */
+	bool        kept;                     /* capabilities are as they were: they could not be dropped */
 	bool        may_read_all;             /* CAP_DAC_READ_SEARCH was kept */
 	int         landlock;                 /* version of the kernel's; 0: it has none, or it is switched off */
 	const char *seccomp;                  /* "on", or why not */

@@ -10,6 +10,7 @@
 #define APP_SERVER_H
 
 #include "app/data_thread.h"
+#include "app/notify.h"
 #include "app/estate.h"
 #include "app/sandbox.h"
 #include "app/sockets.h"
@@ -29,7 +30,7 @@ const char *life_name(enum life);
 enum { EXIT_DONE = 0, EXIT_USAGE = 64, EXIT_LISTEN = 69, EXIT_INTERNAL = 70, EXIT_CONFIG = 78 };
 
 struct resolver; struct fetcher; struct health; struct admin; struct access_log; struct metrics; struct rows; struct reload;
-struct conf_watch; struct stores; struct keyring;
+struct conf_watch; struct stores; struct keyring; struct tracing;
 struct conf_reader;
 
 struct server {
@@ -51,6 +52,7 @@ struct server {
 	struct keyring     *keyring;          /* gets the keys that tokens are checked with */
 	struct admin       *admin;
 	struct access_log  *access_log;
+	struct tracing     *tracing;
 	struct rows        *rows;
 	struct reload      *reload;
 	struct conf_watch  *conf_watch;       /* NULL: nobody asked for it */
@@ -65,8 +67,9 @@ struct server {
 	unsigned            stops;            /* TERMs and INTs that were carried out, and that came here directly */
 	unsigned            direct_stops;
 	uv_signal_t         signals[6];
-	struct timer        patience, delay, log_again, save_again;
+	struct timer        patience, delay, log_again, save_again, heartbeat;
 	struct overload     overload;
+	struct notify       notify;           /* the service manager, if there is one */
 	uv_async_t          log_bell;
 	int                 exit_code;
 };
@@ -77,6 +80,7 @@ struct server_start {
 	struct sockets           *sockets;
 	struct estate            *estate;
 	const sigset_t           *signals;    /* the mask once there are handlers */
+	int                       notify;     /* where the service manager is told; -1: there is none */
 };
 /* Runs until stopped; returns the exit code. Takes over the configuration. */
 int  server_run(struct conf *, const struct server_start *);
@@ -86,6 +90,7 @@ void server_save(struct server *);                /* ... and the state of cores,
 void server_stop(struct server *, bool at_once);  /* TERM; at once: QUIT, or a second TERM */
 void server_drain(struct server *, bool drain);   /* POST /drain, /undrain */
 void server_digest(struct server *);              /* of server->conf, after it was put there */
+void server_tell_ready(struct server *);          /* the service manager: at the start, and when a reload is over */
 bool server_is_ready(const struct server *);      /* without the upstreams' part: see admin */
 /* Any data thread. */
 void server_thread_drained(struct server *);

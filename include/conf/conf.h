@@ -76,7 +76,14 @@ struct conf_redis {
 struct conf_origins;                       /* private: where each value came from */
 
 enum conf_access_to { CONF_LOG_OFF, CONF_LOG_STDOUT, CONF_LOG_STDERR, CONF_LOG_FILE };
-struct conf_access_log { enum conf_access_to to; struct span file; unsigned format; double sample; struct conf_texts skip_paths; };
+enum conf_access_format { CONF_ACCESS_AUTO, CONF_ACCESS_TEXT, CONF_ACCESS_JSON, CONF_ACCESS_OTEL, CONF_ACCESS_CLF };
+struct conf_always { unsigned status_min, status_max; uint64_t slower_us; bool retried; };    /* slower_us 0: does not count */
+struct conf_access_log {
+	enum conf_access_to to; struct span file; unsigned format; double sample; struct conf_always always; struct conf_texts skip_paths;
+};
+enum { CONF_BUCKETS_MAX = 32 };
+struct conf_metrics { bool per_endpoint; uint64_t bucket_us[CONF_BUCKETS_MAX]; unsigned bucket_count; };    /* 0: the usual ones */
+struct conf_tracing { struct span otlp; double sample; struct span service; };                 /* otlp empty: none */
 struct conf_log { unsigned level, format; };                       /* format: 0 auto, 1 text, 2 json     */
 struct conf_errors { unsigned format; bool full_detail; };         /* format: 0 auto, 1 json, 2 html     */
 struct conf_shutdown { uint64_t delay_us, timeout_us; };
@@ -94,6 +101,8 @@ struct conf {
 	struct conf_redis *redis; unsigned redis_count;
 	struct conf_log log;
 	struct conf_access_log access_log;
+	struct conf_metrics metrics;
+	struct conf_tracing tracing;
 	struct conf_errors errors;
 	struct conf_shutdown shutdown;
 	struct conf_overload overload;

@@ -52,6 +52,7 @@ struct pipe {
 	ptrdiff_t credit;                     /* bytes that may still be sent ahead      */
 	size_t    owed;                       /* taken by the receiver, not granted yet  */
 	uint64_t  total;                      /* bytes that came in                      */
+	bool      draining;                   /* reply: what is held goes out now, one by one     */
 	struct buf held;                      /* request: kept for (re)sending; reply: waiting for the head's commit */
 };
 
@@ -74,13 +75,19 @@ struct exchange {
 	enum reason         cut_by;           /* valid in settle(END_CUT)                */
 	enum reason         would_refuse;     /* the first refusal that a dry_run let pass */
 	enum served_by      served_by;
-	unsigned            attempt;          /* 1 for the first try; 0: none yet        */
+	unsigned            attempt;          /* tries so far, those that others have made for it included */
+	unsigned            calling;          /* the number of the last one of its own; 0: none yet        */
+	int                 upstream_status;  /* of the last try's reply; 0: none came   */
+	struct attempt      credited;         /* the last try of a call that ran for it: exchange_credit; us 0: it still ran */
+	struct trace_link   link;             /* the call of another request that this one's answer came from */
 	struct attempt     *tried; unsigned tried_count;      /* tries that did not make it, at most ATTEMPTS_MAX */
 	uint64_t            last_byte_us;     /* body byte in either direction           */
 	bool                local;            /* the reply in place is ours              */
 	bool                tunnel;           /* a 101 was committed                     */
 	bool                diverted;         /* a door serves this itself: exchange_divert                        */
 	bool                spawned;          /* a policy's own request: exchange_spawn                            */
+	bool                expendable;       /* ... that nobody needs (a hedge): who would have to make it wait, or is not well, turns it away,
+	                                         and does not count it as refused */
 	unsigned short      note;             /* the observer's: worker.on_begin and on_over                       */
 	/* ── policies may write ── */
 	const struct claims *claims;          /* of a verified token: see claims.h; NULL: there is none */
@@ -90,6 +97,7 @@ struct exchange {
 	struct endpoint    *endpoint;         /* where the next call goes; set by balance */
 	unsigned char       priority;         /* 0 critical, 1 default, 2 sheddable */
 	enum field_id       timeout_field;    /* in which the time left is told upstream; FIELD_OTHER: not at all */
+	bool                request_tapped;   /* a door inside has a request_tap, and wants to see this request's body */
 	size_t              replay_bytes;     /* how much request body is kept for another try; set by retry */
 	bool                reused_dead;      /* set by the back: failed on a reused connection before any reply byte, nothing else known */
 	bool                request_reached;  /* set by the back: some byte of this try's request may have been seen by the endpoint */
@@ -113,6 +121,7 @@ struct exchange {
 	struct pipe         request_body, reply_body;
 	uint64_t            request_taken;    /* body bytes that the running call has taken */
 	uint64_t            request_paid;     /* the most that any call has taken: what was paid back to the client */
+	struct { void (*here)(struct exchange *, void *slot); void *slot; size_t bytes; } awaited;     /* exchange_await_body */
 	bool                keeping;          /* request_body.held begins at byte 0      */
 	bool                committed;
 	bool                reply_written;    /* the client has it all                   */
@@ -159,24 +168,14 @@ bool exchange_outbound(struct exchange *, struct request *out) __attribute__((wa
 /* Could the request be sent again: its body is still kept from byte 0, and no tunnel. */
 bool exchange_can_replay(const struct exchange *);
 void *exchange_slot(const struct exchange *, unsigned door);
+/* The try that is not among those that did not make it, if there is one (number 0: there is none). Spans: those of the exchange. */
+struct attempt exchange_last_try(const struct exchange *);
 /* Notes the running try as one that did not make it (retry calls this before AGAIN). */
 void exchange_note_attempt(struct exchange *, enum reason);
+/* The same of the running try of another one that works for this one, or that this one works for: it counts on from there. */
+void exchange_note_attempt_of(struct exchange *, const struct exchange *of, enum reason);
 
-/* In admit, before PASS: these serve the call, and the doors further in are not asked. What they report goes outward from here. No try is
- * counted. In judge, before AGAIN: these serve another reply. */
-void exchange_divert(struct exchange *, const struct upstream_ops *, void *self);
-/* For the door that chooses: inward from here this way is gone. In admit, before PASS; in judge, before AGAIN: the try is thrown away. */
-void exchange_take_way(struct exchange *, const struct route *way);
-/* A request of a policy's own: like `model`, which may be over before it (all is copied), walking the doors from number `from` on of `route`.
- * Its client is the policy: a flight, a hedge, a copy for a mirror. The request's body is the policy's business, unless there is none. A
- * reply comes as the doors let it out, still with the fields that concern one connection, and a refusal without its body: see
- * exchange_refuse_like. NULL: out of memory. */
-struct exchange *exchange_spawn(const struct exchange *model, const struct route *route, unsigned from, const struct client_ops *, void *client);
-unsigned exchange_door(const struct exchange *, const void *slot);         /* the number of the door that owns it */
-/* The answer of `ex` is what was refused to `from`: reason, Retry-After and words. */
-void exchange_refuse_like(struct exchange *, const struct exchange *from);
-/* The facts about tries of a spawned request become those of the one that it ran for. */
-void exchange_credit(struct exchange *, const struct exchange *from);
+#include "core/spawn.h"              /* requests of a policy's own */
 
 /* ── for the loop ── */
 /* The only walker: serves the answers present at entry, then buries the dead. Returns whether more are ready already. */

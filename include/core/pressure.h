@@ -43,8 +43,9 @@ struct pressure_part { enum pressure_cause cause; double ratio, depth; bool calm
 struct pressure_part pressure_of_delay(enum pressure_cause, double us, uint64_t limit_us);
 struct pressure_part pressure_of_share(enum pressure_cause, double used, double limit);     /* both of 1 */
 
-/* Evens out what is measured ten times a second. */
-double pressure_smooth(struct pressure *, double us);
+/* Evens out what is measured ten times a second. One measurement alone is not believed whole, whatever it says: a machine that slept for a minute is
+ * not overloaded for a minute. */
+double pressure_smooth(struct pressure *, double us, uint64_t limit_us);
 
 /* ROSE: it begins, or touches a class that it had not touched since it began. OVER: it has ended. */
 enum pressure_news { PRESSURE_SAME, PRESSURE_ROSE, PRESSURE_OVER };

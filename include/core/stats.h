@@ -4,6 +4,7 @@
 #ifndef CORE_STATS_H
 #define CORE_STATS_H
 
+#include "base/exemplar.h"
 #include "base/hist.h"
 #include "core/reason.h"
 #include "http/message.h"
@@ -31,6 +32,7 @@ struct route_stats {
 	uint64_t    over;
 	uint64_t   *requests[METHOD_COUNT];                    /* [STATUS_SLOTS], made when the method is first seen; published with release */
 	struct hist duration[STATUS_CLASSES];                  /* by class of the status: [2] is 2xx; [0] is what has no status */
+	struct exemplars *examples[STATUS_CLASSES];            /* beside duration; made when the class is first seen; published with release */
 	struct hist first_byte, overhead;
 	uint64_t    request_bytes, reply_bytes;
 	uint64_t    reasons[REASON_COUNT];
@@ -51,6 +53,8 @@ struct upstream_stats {
 
 /* The counters by status of one method; made when the method is first seen. NULL: out of memory. */
 uint64_t *route_stats_statuses(struct route_stats *, enum method);
+/* Counts a request of that duration, with its trace for an example. class: of its status, 0 for none. */
+void      route_stats_duration(struct route_stats *, unsigned class, uint64_t us, uint64_t wall_ms, const char trace_id[TRACE_ID], bool sampled);
 void      route_stats_fini(struct route_stats *);
 
 /* A worker's book of them, by name: so that a route, or upstream, of the next configuration goes on counting where this one's left off. What

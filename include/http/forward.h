@@ -5,7 +5,7 @@
  * ("1.1 outrigger (a1b2c3d4)"); X-Forwarded-For/-Proto/-Host/-Port are appended when the peer is
  * trusted, replaced when not; X-Request-ID is kept whenever it is well-formed,
  * else it becomes a new UUIDv7 (RFC 9562 §5.7); traceparent (W3C Trace Context level 2) is
- * continued with a new parent id per attempt, or begun; X-Outrigger-Attempt on the second try and later; the time left is told in
+ * continued with a new span id per attempt, or begun; X-Outrigger-Attempt on the second try and later; the time left is told in
  * the field the route names.
  */
 #ifndef HTTP_FORWARD_H
@@ -18,12 +18,16 @@
 struct trace {
 	char request_id[128]; unsigned request_id_len;
 	char trace_id[32];                    /* lower-case hex, not terminated */
-	char parent_id[16];                   /* of our own span: what the log calls span_id */
+	char span_id[16];                     /* of our own span, also in the log; each try has its own: trace_try_id */
 	bool sampled;
 	bool continued;                       /* traceparent came in valid */
 	char caller_id[16];                   /* the caller's span id, when continued */
 };
 void trace_begin(struct trace *, const struct request *, struct rand *, uint64_t wall_ms);
+/* The span of try `number` (1 is the first), a child of ours: what the upstream gets in traceparent. Computed: it is the same whoever asks. */
+void trace_try_id(const struct trace *, unsigned number, char out[16]);
+/* A call of another trace. */
+struct trace_link { bool set; char trace_id[32], span_id[16]; };
 
 enum { INSTANCE_ID = 8, VIA_HOPS_MAX = 10 };
 
@@ -36,8 +40,7 @@ struct forward_facts {
 	unsigned     attempt;                 /* 1 for the first */
 	enum field_id timeout_field;          /* FIELD_OTHER: tell no deadline */
 	uint64_t     timeout_ms;
-	struct trace *trace;
-	struct rand *rand;
+	const struct trace *trace;
 	struct span  instance;                /* whose Via this is: INSTANCE_ID characters; empty: not told */
 	const struct fields *own;             /* of policies: before what the operator sets; may be NULL */
 	const struct fields *set;             /* request_headers: set;  may be NULL */

@@ -1,97 +1,7 @@
-/* access_line.c - see access_line.h. Text that comes from peers is escaped the same way in both forms: it can neither end a line, nor forge
+/* access_line.c - see access_line.h: outrigger's own two forms.
+ * Text that comes from peers is escaped the same way in both forms: it can neither end a line, nor forge
  * a field, nor move a terminal's cursor. The query never gets in: it is where people put tokens. */
-#include "app/access_line.h"
-
-#include <time.h>
-
-#include "base/json.h"
-
-enum { PATH_MAX_BYTES = 2048, NAME_MAX_BYTES = 256 };
-
-struct pen { char *p, *end; bool full; };
-
-/* Inlined by force: with a length known to the compiler a copy is a few stores, and a call would cost more than them. */
-static inline __attribute__((always_inline)) void put(struct pen *pen, const char *at, size_t len)
-{
-	if ((size_t)(pen->end - pen->p) < len) {
-		pen->full = true;
-		return;
-	}
-	memcpy(pen->p, at, len);
-	pen->p += len;
-}
-#define PUT(pen, literal) put(pen, "" literal, sizeof(literal) - 1)
-static void put_word(struct pen *pen, const char *word) { put(pen, word, strlen(word)); }
-
-/* What stands for itself in a JSON string, and on a terminal. */
-static bool is_plain(char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; }
-
-static void put_escaped(struct pen *pen, struct span s, size_t max)
-{
-	size_t n = 0;
-	struct text rest;
-
-	s = span_first(s, max);
-	while (n < s.len && is_plain(s.at[n]))
-		n++;
-	if (n)
-		put(pen, s.at, n);
-	if (n == s.len)
-		return;
-	text_over(&rest, pen->p, (size_t)(pen->end - pen->p));
-	json_escape(&rest, span_from(s, n));
-	pen->p += rest.len;
-	pen->full |= rest.cut;
-}
-
-static void put_u64(struct pen *pen, uint64_t v)
-{
-	char digits[20];
-	put(pen, digits, u64_to_text(v, digits));
-}
-
-/* Milliseconds, to the microsecond: 48.213, 0.4, 12 */
-static void put_ms(struct pen *pen, uint64_t us)
-{
-	unsigned rest = (unsigned)(us % 1000);
-	char digits[4] = { '.', (char)('0' + rest / 100), (char)('0' + rest / 10 % 10), (char)('0' + rest % 10) };
-	put_u64(pen, us / 1000);
-	if (rest)
-		put(pen, digits, digits[3] != '0' ? 4 : digits[2] != '0' ? 3 : 2);
-}
-
-static void two_digits(char *at, int v)
-{
-	at[0] = (char)('0' + v / 10 % 10);
-	at[1] = (char)('0' + v % 10);
-}
-
-/* The calendar is asked once a second. */
-static void tell_time(struct access_clock *clock, uint64_t second)
-{
-	time_t t = (time_t)second;
-	struct tm tm = { 0 };
-	gmtime_r(&t, &tm);
-	clock->second = second;
-	memcpy(clock->text, "0000-00-00T00:00:00.", sizeof(clock->text));
-	two_digits(clock->text, (tm.tm_year + 1900) / 100);
-	two_digits(clock->text + 2, (tm.tm_year + 1900) % 100);
-	two_digits(clock->text + 5, tm.tm_mon + 1);
-	two_digits(clock->text + 8, tm.tm_mday);
-	two_digits(clock->text + 11, tm.tm_hour);
-	two_digits(clock->text + 14, tm.tm_min);
-	two_digits(clock->text + 17, tm.tm_sec);
-}
-
-static void put_time(struct pen *pen, struct access_clock *clock, uint64_t wall_ms, size_t skip)
-{
-	unsigned ms = (unsigned)(wall_ms % 1000);
-	char digits[3] = { (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10) };
-	if (clock->second != wall_ms / 1000)
-		tell_time(clock, wall_ms / 1000);
-	put(pen, clock->text + skip, sizeof(clock->text) - skip);
-	put(pen, digits, 3);
-}
+#include "pen.h"
 
 /* ── JSON ── */
 
@@ -103,7 +13,7 @@ static void json_who(struct pen *pen, const struct exchange *ex)
 	PUT(pen, "\",\"trace_id\":\"");
 	put(pen, t->trace_id, sizeof(t->trace_id));
 	PUT(pen, "\",\"span_id\":\"");
-	put(pen, t->parent_id, sizeof(t->parent_id));
+	put(pen, t->span_id, sizeof(t->span_id));
 	PUT(pen, "\",\"client\":\"");
 	put_escaped(pen, ex->client_address, NAME_MAX_BYTES);
 }
@@ -142,6 +52,8 @@ static void json_tried(struct pen *pen, const struct exchange *ex)
 			PUT(pen, "\",\"reason\":\"");
 			put_word(pen, reason_name(a->reason));
 			PUT(pen, "\",\"ms\":");
+		} else if (!a->status) {
+			PUT(pen, "\",\"cancelled\":true,\"ms\":");
 		} else {
 			PUT(pen, "\",\"status\":");
 			put_u64(pen, (uint64_t)a->status);
@@ -253,6 +165,8 @@ static void text_tried(struct pen *pen, const struct exchange *ex)
 		PUT(pen, " ");
 		if (a->reason != REASON_NONE)
 			text_reason(pen, a->reason);
+		else if (!a->status)
+			PUT(pen, "cancelled");
 		else
 			put_u64(pen, (uint64_t)a->status);
 	}

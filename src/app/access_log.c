@@ -46,7 +46,8 @@ struct access_log {
 	struct loop  *control;
 	struct ring **rings; unsigned ring_count;
 	int           fd;
-	bool          owns_fd, json, is_socket, complained;
+	bool          owns_fd, is_socket, complained;
+	access_line  *line;                   /* for good: data threads read it */
 	size_t        write_max;
 	bool          awake;                  /* atomic */
 	uv_async_t    bell;
@@ -57,12 +58,18 @@ struct access_log {
 
 /* ── on data threads ── */
 
+static bool is_always_wanted(const struct conf_always *a, const struct exchange *ex, const struct measured *m)
+{
+	bool listed = m->status >= (int)a->status_min && m->status <= (int)a->status_max;
+	return listed || (a->slower_us && m->duration_us > a->slower_us) || (a->retried && ex->attempt > 1);
+}
+
 static bool is_wanted(const struct access_log *log, struct worker *w, const struct exchange *ex, const struct measured *m)
 {
 	for (unsigned i = 0; m->status < 400 && i < log->conf.skip_paths.count; i++)
 		if (span_eq(ex->request.path, log->conf.skip_paths.at[i]))
 			return false;
-	return log->conf.sample >= 1 || rand_unit(&w->rand) < log->conf.sample;
+	return log->conf.sample >= 1 || rand_unit(&w->rand) < log->conf.sample || is_always_wanted(&log->conf.always, ex, m);
 }
 
 static void ring_copy_in(struct ring *r, uint64_t tail, size_t len)
@@ -77,7 +84,7 @@ void access_log_write(struct access_log *log, struct worker *w, const struct exc
 	struct ring *r = log->rings[w->index];
 	if (!is_wanted(log, w, ex, m))
 		return;
-	size_t len = log->json ? access_line_json(r->line, &r->clock, ex, m) : access_line_text(r->line, &r->clock, ex, m);
+	size_t len = log->line(r->line, &r->clock, ex, m);
 	uint64_t tail = __atomic_load_n(&r->tail, __ATOMIC_RELAXED), used = tail - __atomic_load_n(&r->head, __ATOMIC_ACQUIRE);
 	if (!len || len > RING_BYTES - used) {
 		counter_add(&r->dropped, 1);
@@ -255,6 +262,12 @@ static void free_log(struct access_log *log)
 	free(log);
 }
 
+static access_line *line_of(unsigned format)
+{
+	return format == CONF_ACCESS_TEXT ? access_line_text : format == CONF_ACCESS_OTEL ? access_line_otel
+		: format == CONF_ACCESS_CLF ? access_line_clf : access_line_json;
+}
+
 struct access_log *access_log_new(const struct conf_access_log *conf, struct loop *control, unsigned workers, char why[128])
 {
 	struct access_log *log = calloc(1, sizeof(*log));
@@ -267,7 +280,7 @@ struct access_log *access_log_new(const struct conf_access_log *conf, struct loo
 	int fd = log->owns_fd ? open_file(conf->file, why) : conf->to == CONF_LOG_STDERR ? STDERR_FILENO : STDOUT_FILENO;
 	if (fd >= 0 && make_rings(log, workers) && uv_async_init(&control->uv, &log->bell, bell_rang) == 0) {
 		use(log, fd);
-		log->json = conf->format == 2 || (conf->format == 0 && !isatty(fd));     /* for good: data threads read it */
+		log->line = line_of(conf->format == CONF_ACCESS_AUTO ? isatty(fd) ? CONF_ACCESS_TEXT : CONF_ACCESS_JSON : conf->format);
 		log->bell.data = log;
 		return log;
 	}

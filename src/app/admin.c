@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "accept.h"
 #include "admin_access.h"
 #include "app/metrics.h"
 #include "app/service.h"
@@ -12,9 +13,14 @@
 
 static void page_metrics(struct admin *a, const struct exchange *ex, struct page *out)
 {
-	(void)ex;
-	out->content_type = SPAN("text/plain; version=0.0.4; charset=utf-8");
-	metrics_print(a->metrics, &out->body);
+	struct span accept = fields_value(&ex->request.fields, FIELD_ACCEPT);
+	unsigned weight = accept_weight(accept, SPAN("application/openmetrics-text"));
+	bool openmetrics = weight && weight >= accept_weight(accept, SPAN("text/plain"));
+
+	out->content_type = openmetrics ? SPAN("application/openmetrics-text; version=1.0.0; charset=utf-8")
+		: SPAN("text/plain; version=0.0.4; charset=utf-8");
+	out->packs = true;
+	metrics_print(a->metrics, openmetrics, &out->body);
 }
 
 struct entry {

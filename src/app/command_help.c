@@ -5,7 +5,15 @@
 #include "app/command.h"
 #include "app/server.h"
 #include "core/reason.h"
+#include "manual.h"
 #include "policy/registry.h"
+
+static void print_option(const char *name, const char *brief, const char *value, const char *text)
+{
+	char whole[64];
+	snprintf(whole, sizeof(whole), "%s%s%s%s%s", brief, *brief ? ", " : "", name, *value ? " " : "", value);
+	printf("  %-22s%s\n", whole, text);
+}
 
 void usage(void)
 {
@@ -14,25 +22,43 @@ void usage(void)
 #define X(word, use, text) printf("  outrigger %-32s %s\n", #word " " use, text);
 	COMMANDS(X)
 #undef X
-	printf("\nOptions\n"
-		"  -c, --config FILE      - is standard input        -t                 same as check\n"
-		"  --set KEY=VALUE        overrides one setting      --log-level LEVEL  error, warn, info, debug\n"
-		"  --admin ADDR           default " ADMIN_DEFAULT "     --no-color\n"
-		"  -h, --help             -V, --version\n\n"
-		"Exit codes  0 done   64 wrong usage   69 cannot listen   70 internal error   78 configuration refused\n"
-		"Signals     TERM, INT drain and stop (a second one: at once)   USR1 reopen logs   QUIT stop at once\n");
+	printf("\nOptions\n");
+#define X(field, name, brief, value, text) print_option(name, brief, value, text);
+	VALUED_OPTIONS(X)
+#undef X
+#define X(field, name, brief, text) print_option(name, brief, "", text);
+	FLAG_OPTIONS(X)
+#undef X
+	printf("\nExit codes\n");
+#define X(code, text) printf("  %-2d  %s\n", code, text);
+	EXIT_CODES(X)
+#undef X
+	printf("\nSignals\n");
+#define X(names, text) printf("  %-10s  %s\n", names, text);
+	SIGNALS(X)
+#undef X
+}
+
+static void list_pages(void)
+{
+#define X(word, text, print) printf("    %-18s%s\n", word, text);
+	REFERENCE_PAGES(X)
+#undef X
 }
 
 static bool help_command(const char *word)
 {
+	bool found = false;
 #define X(name, use, text) \
 	if (strcmp(word, #name) == 0) { \
 		printf("outrigger %s %s\n    %s\n", #name, use, text); \
-		return true; \
+		found = true; \
 	}
 	COMMANDS(X)
 #undef X
-	return false;
+	if (strcmp(word, "reference") == 0)
+		list_pages();
+	return found;
 }
 
 static bool help_reason(const char *word)
@@ -84,28 +110,32 @@ static void print_errors(void)
 	}
 }
 
-int command_reference(const struct options *o)
+static void print_tables(void (*print)(const struct conf_block *, unsigned, struct text *))
 {
 	unsigned count;
 	struct text out;
 	const struct conf_block *blocks = policy_blocks(&count);
-	const char *what = o->word_count ? o->words[0] : "configuration";
-
-	if (strcmp(what, "errors") == 0) {
-		print_errors();
-		return EXIT_DONE;
-	}
 	text_init(&out, 16 * 1024 * 1024);
-	if (strcmp(what, "configuration") == 0)
-		conf_print_reference(blocks, count, &out);
-	else if (strcmp(what, "example") == 0)
-		conf_print_example(blocks, count, &out);
-	else {
-		fprintf(stderr, "outrigger: reference wants configuration, errors or example\n");
-		text_fini(&out);
-		return EXIT_USAGE;
-	}
+	print(blocks, count, &out);
 	fwrite(out.at, 1, out.len, stdout);
 	text_fini(&out);
-	return EXIT_DONE;
+}
+static void print_configuration(void) { print_tables(conf_print_reference); }
+static void print_example(void) { print_tables(conf_print_example); }
+
+int command_reference(const struct options *o)
+{
+	static const struct { const char *word; void (*print)(void); } pages[] = {
+#define X(word, text, print) { word, print },
+		REFERENCE_PAGES(X)
+#undef X
+	};
+	const char *wanted = o->word_count ? o->words[0] : pages[0].word;
+	for (unsigned i = 0; i < sizeof(pages) / sizeof(*pages); i++)
+		if (strcmp(wanted, pages[i].word) == 0) {
+			pages[i].print();
+			return fflush(stdout) == 0 ? EXIT_DONE : EXIT_INTERNAL;
+		}
+	fprintf(stderr, "outrigger: no page '%s'; 'outrigger help reference' lists them\n", wanted);
+	return EXIT_USAGE;
 }

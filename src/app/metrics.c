@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "app/access_log.h"
+#include "app/tracing.h"
 #include "base/log.h"
 #include "metrics_parts.h"
 
@@ -58,7 +59,7 @@ static uint64_t buffer_bytes(const struct server *s)
 	return sum;
 }
 
-static void print_loops(struct metrics *m, struct text *out)
+static void print_loops(struct metrics *m, struct prom *out)
 {
 	const struct server *s = m->server;
 	prom_family(out, "outrigger_loop_lag_seconds", "gauge", "The longest turn of a data thread's loop since the last scrape.");
@@ -73,13 +74,35 @@ static void print_loops(struct metrics *m, struct text *out)
 		prom_u64(out, "outrigger_log_lines_dropped_total", &(struct label){ "log", SPAN("access") }, 1, access_log_dropped(s->access_log));
 }
 
-void metrics_print(struct metrics *m, struct text *out)
+static void print_exports(const struct tracing_counts *n, struct prom *out)
 {
-	metrics_of_process(m->server, out);
-	print_loops(m, out);
-	overload_metrics(m->server, out);
-	metrics_of_listeners(m->server, out);
-	metrics_of_routes(m->server, out);
-	metrics_of_upstreams(m->server, out);
-	metrics_of_policies(m->server, out);
+	const struct { const char *result; uint64_t count; } exports[] = { { "ok", n->ok }, { "retried", n->retried }, { "failed", n->failed } };
+	const struct { const char *cause; uint64_t count; } drops[] = { { "buffer_full", n->dropped_full }, { "export_failed", n->dropped_failed } };
+	prom_family(out, "outrigger_otlp_exports_total", "counter", "Batches for the collector: taken, to be sent again, given up.");
+	for (unsigned i = 0; i < sizeof(exports) / sizeof(*exports); i++) {
+		const struct label labels[] = { { "signal", SPAN("traces") }, { "result", span_of(exports[i].result) } };
+		prom_u64(out, "outrigger_otlp_exports_total", labels, 2, exports[i].count);
+	}
+	prom_family(out, "outrigger_otlp_dropped_requests_total", "counter", "Requests whose spans never reached the collector.");
+	for (unsigned i = 0; i < sizeof(drops) / sizeof(*drops); i++) {
+		const struct label labels[] = { { "signal", SPAN("traces") }, { "cause", span_of(drops[i].cause) } };
+		prom_u64(out, "outrigger_otlp_dropped_requests_total", labels, 2, drops[i].count);
+	}
+}
+
+void metrics_print(struct metrics *m, bool openmetrics, struct text *out)
+{
+	const struct conf_metrics *conf = &m->server->conf->metrics;
+	const struct tracing_counts exports = tracing_counts(m->server->tracing);
+	struct prom page;
+	prom_begin(&page, out, openmetrics, conf->bucket_us, conf->bucket_count);
+	metrics_of_process(m->server, &page);
+	print_loops(m, &page);
+	print_exports(&exports, &page);
+	overload_metrics(m->server, &page);
+	metrics_of_listeners(m->server, &page);
+	metrics_of_routes(m->server, &page);
+	metrics_of_upstreams(m->server, &page);
+	metrics_of_policies(m->server, &page);
+	prom_end(&page);
 }

@@ -5,10 +5,10 @@
 #include "app/server.h"
 #include "prom.h"
 
-void metrics_of_process(const struct server *, struct text *);
-void metrics_of_listeners(const struct server *, struct text *);
-void metrics_of_routes(const struct server *, struct text *);
-void metrics_of_upstreams(const struct server *, struct text *);
-void metrics_of_policies(const struct server *, struct text *);
+void metrics_of_process(const struct server *, struct prom *);
+void metrics_of_listeners(const struct server *, struct prom *);
+void metrics_of_routes(const struct server *, struct prom *);
+void metrics_of_upstreams(const struct server *, struct prom *);
+void metrics_of_policies(const struct server *, struct prom *);
 
 #endif

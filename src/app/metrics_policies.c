@@ -17,7 +17,7 @@ static void note_kind(void *self, const struct core_kind *kind, struct span name
 	kinds->at[kinds->count++] = kind;
 }
 
-struct family { struct samples samples; struct text *out; const struct core_series *series; struct label labels[SAMPLE_LABELS]; };
+struct family { struct samples samples; struct prom *out; const struct core_series *series; struct label labels[SAMPLE_LABELS]; };
 
 static unsigned join_labels(struct family *f, const struct label *more, unsigned count)
 {
@@ -36,7 +36,7 @@ static void put_real(struct samples *s, const struct label *more, unsigned count
 static void put_hist(struct samples *s, const struct label *more, unsigned count, const struct hist *h)
 {
 	struct family *f = container_of(s, struct family, samples);
-	prom_hist(f->out, f->series->name, f->labels, join_labels(f, more, count), h);
+	prom_hist(f->out, f->series->name, f->labels, join_labels(f, more, count), h, NULL);
 }
 
 static void read_core(void *self, const struct core_kind *kind, struct span name, void *core)
@@ -46,7 +46,7 @@ static void read_core(void *self, const struct core_kind *kind, struct span name
 	f->series->read(core, clock_now_us(), &f->samples);
 }
 
-void metrics_of_policies(const struct server *s, struct text *out)
+void metrics_of_policies(const struct server *s, struct prom *out)
 {
 	struct kinds kinds = { .count = 0 };
 	shared_each(s->shared, NULL, note_kind, &kinds);

@@ -15,13 +15,13 @@ static uint64_t cpu_us(void)
 	return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000 + (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 }
 
-static void print_gauge(struct text *out, const char *name, const char *help, uint64_t value)
+static void print_gauge(struct prom *out, const char *name, const char *help, uint64_t value)
 {
 	prom_family(out, name, "gauge", help);
 	prom_u64(out, name, NULL, 0, value);
 }
 
-static void print_build(struct text *out)
+static void print_build(struct prom *out)
 {
 	const struct label labels[] = {
 		{ "version", span_of(version_number()) }, { "revision", span_of(version_revision()) }, { "llhttp", span_of(version_llhttp()) },
@@ -31,7 +31,7 @@ static void print_build(struct text *out)
 	prom_u64(out, "outrigger_build_info", labels, sizeof(labels) / sizeof(*labels), 1);
 }
 
-static void print_reloads(const struct server *s, struct text *out)
+static void print_reloads(const struct server *s, struct prom *out)
 {
 	const struct label ok = { "result", SPAN("ok") }, refused = { "result", SPAN("refused") };
 	print_gauge(out, "outrigger_config_last_reload_successful", "0: what is on disk was refused, the one before is in force.",
@@ -44,7 +44,7 @@ static void print_reloads(const struct server *s, struct text *out)
 	prom_u64(out, "outrigger_config_reloads_total", &refused, 1, s->reload->failures);
 }
 
-static void print_restarts(const struct server *s, struct text *out)
+static void print_restarts(const struct server *s, struct prom *out)
 {
 	print_gauge(out, "outrigger_supervised", "1: a parent process replaces this one when it crashes.", s->estate != NULL);
 	prom_family(out, "outrigger_restarts_total", "counter", "Servers that were replaced since the supervisor started, by what ended them.");
@@ -54,7 +54,7 @@ static void print_restarts(const struct server *s, struct text *out)
 	}
 }
 
-void metrics_of_process(const struct server *s, struct text *out)
+void metrics_of_process(const struct server *s, struct prom *out)
 {
 	uint64_t virtual_bytes, resident_bytes, max_descriptors = resources_descriptor_limit();
 
@@ -79,7 +79,7 @@ void metrics_of_process(const struct server *s, struct text *out)
 
 static struct label listener_label(const struct server *s, unsigned i) { return (struct label){ "listener", s->conf->listeners[i].address }; }
 
-static void print_refused(const struct server *s, struct text *out)
+static void print_refused(const struct server *s, struct prom *out)
 {
 	static const char *const causes[] = {
 #define X(word) #word,
@@ -97,7 +97,7 @@ static void print_refused(const struct server *s, struct text *out)
 		}
 }
 
-void metrics_of_listeners(const struct server *s, struct text *out)
+void metrics_of_listeners(const struct server *s, struct prom *out)
 {
 	prom_family(out, "outrigger_connections", "gauge", "Client connections that are open.");
 	for (unsigned i = 0; i < s->conf->listener_count; i++) {

@@ -7,7 +7,7 @@ static const char *const classes[STATUS_CLASSES] = { "none", "1xx", "2xx", "3xx"
 static unsigned count_of(const struct server *s) { return s->conf->route_count + 1; }
 static struct label route_label(const struct server *s, unsigned i) { return (struct label){ "route", route_name(s, i) }; }
 
-static void print_requests(const struct server *s, struct text *out)
+static void print_requests(const struct server *s, struct prom *out)
 {
 	uint64_t by_status[STATUS_SLOTS];
 	prom_family(out, "outrigger_http_requests_total", "counter", "Requests that are over, by the status that the client got (499: it left).");
@@ -26,32 +26,35 @@ static void print_requests(const struct server *s, struct text *out)
 		}
 }
 
-static void print_durations(const struct server *s, struct text *out)
+static void print_durations(const struct server *s, struct prom *out)
 {
 	const char *name = "outrigger_http_request_duration_seconds";
 	prom_family(out, name, "histogram", "From the first byte of the request to the last of the reply, by class of the status.");
 	for (unsigned i = 0; i < count_of(s); i++)
 		for (unsigned class = 0; class < STATUS_CLASSES; class++) {
 			struct hist h = { 0 };
+			struct exemplars examples = { 0 };
 			const struct label labels[] = { route_label(s, i), { "class", span_of(classes[class]) } };
 			route_hist(s, i, offsetof(struct route_stats, duration) + class * sizeof(h), &h);
+			if (out->openmetrics && h.count)
+				route_examples(s, i, class, &examples);
 			if (class >= 2 || h.count)        /* most routes never know a 101, or a request without any status */
-				prom_hist(out, name, labels, 2, &h);
+				prom_hist(out, name, labels, 2, &h, &examples);
 		}
 }
 
-static void print_hist(const struct server *s, struct text *out, const char *name, const char *help, size_t field)
+static void print_hist(const struct server *s, struct prom *out, const char *name, const char *help, size_t field)
 {
 	prom_family(out, name, "histogram", help);
 	for (unsigned i = 0; i < count_of(s); i++) {
 		struct hist h = { 0 };
 		const struct label label = route_label(s, i);
 		route_hist(s, i, field, &h);
-		prom_hist(out, name, &label, 1, &h);
+		prom_hist(out, name, &label, 1, &h, NULL);
 	}
 }
 
-static void print_counter(const struct server *s, struct text *out, const char *name, const char *help, size_t field)
+static void print_counter(const struct server *s, struct prom *out, const char *name, const char *help, size_t field)
 {
 	prom_family(out, name, "counter", help);
 	for (unsigned i = 0; i < count_of(s); i++) {
@@ -60,7 +63,7 @@ static void print_counter(const struct server *s, struct text *out, const char *
 	}
 }
 
-static void print_in_flight(const struct server *s, struct text *out)
+static void print_in_flight(const struct server *s, struct prom *out)
 {
 	prom_family(out, "outrigger_http_requests_in_flight", "gauge", "Requests that have begun and are not over.");
 	for (unsigned i = 0; i < count_of(s); i++) {
@@ -71,7 +74,7 @@ static void print_in_flight(const struct server *s, struct text *out)
 	}
 }
 
-static void print_reasons(const struct server *s, struct text *out)
+static void print_reasons(const struct server *s, struct prom *out)
 {
 	prom_family(out, "outrigger_proxy_responses_total", "counter", "Answers that outrigger made or changed itself, and why.");
 	for (unsigned i = 0; i < count_of(s); i++)
@@ -89,7 +92,7 @@ static const enum reason refusals[] = {
 	REASON_deadline_unreachable,
 };
 
-static void print_dry_runs(const struct server *s, struct text *out)
+static void print_dry_runs(const struct server *s, struct prom *out)
 {
 	prom_family(out, "outrigger_dry_run_refusals_total", "counter", "Requests that a policy under dry_run would have refused, and why.");
 	for (unsigned i = 0; i < s->conf->route_count; i++)
@@ -101,7 +104,7 @@ static void print_dry_runs(const struct server *s, struct text *out)
 }
 
 /* Only routes that have an upstream retry. */
-static void print_retries(const struct server *s, struct text *out)
+static void print_retries(const struct server *s, struct prom *out)
 {
 	static const char *const results[] = {
 #define X(word) #word,
@@ -120,7 +123,7 @@ static void print_retries(const struct server *s, struct text *out)
 	}
 }
 
-static void print_timeouts(const struct server *s, struct text *out)
+static void print_timeouts(const struct server *s, struct prom *out)
 {
 	static const char *const kinds[] = {
 #define X(word) #word,
@@ -136,7 +139,7 @@ static void print_timeouts(const struct server *s, struct text *out)
 		}
 }
 
-void metrics_of_routes(const struct server *s, struct text *out)
+void metrics_of_routes(const struct server *s, struct prom *out)
 {
 	print_requests(s, out);
 	print_durations(s, out);

@@ -5,7 +5,7 @@
 
 static struct label upstream_label(const struct server *s, unsigned i) { return (struct label){ "upstream", s->conf->upstreams[i].name }; }
 
-static void print_replies(const struct server *s, struct text *out)
+static void print_replies(const struct server *s, struct prom *out)
 {
 	prom_family(out, "outrigger_upstream_requests_total", "counter", "Tries that were answered, by status.");
 	for (unsigned i = 0; i < s->conf->upstream_count; i++)
@@ -19,7 +19,7 @@ static void print_replies(const struct server *s, struct text *out)
 }
 
 /* Only the reasons that an upstream can cause. */
-static void print_errors(const struct server *s, struct text *out)
+static void print_errors(const struct server *s, struct prom *out)
 {
 	prom_family(out, "outrigger_upstream_errors_total", "counter", "Tries that failed, and why.");
 	for (unsigned i = 0; i < s->conf->upstream_count; i++)
@@ -31,18 +31,18 @@ static void print_errors(const struct server *s, struct text *out)
 		}
 }
 
-static void print_hist(const struct server *s, struct text *out, const char *name, const char *help, size_t field)
+static void print_hist(const struct server *s, struct prom *out, const char *name, const char *help, size_t field)
 {
 	prom_family(out, name, "histogram", help);
 	for (unsigned i = 0; i < s->conf->upstream_count; i++) {
 		struct hist h = { 0 };
 		const struct label label = upstream_label(s, i);
 		upstream_hist(s, i, field, &h);
-		prom_hist(out, name, &label, 1, &h);
+		prom_hist(out, name, &label, 1, &h, NULL);
 	}
 }
 
-static void print_counter(const struct server *s, struct text *out, const char *name, const char *help, size_t field)
+static void print_counter(const struct server *s, struct prom *out, const char *name, const char *help, size_t field)
 {
 	prom_family(out, name, "counter", help);
 	for (unsigned i = 0; i < s->conf->upstream_count; i++) {
@@ -51,7 +51,7 @@ static void print_counter(const struct server *s, struct text *out, const char *
 	}
 }
 
-static void print_connections(const struct server *s, struct text *out)
+static void print_connections(const struct server *s, struct prom *out)
 {
 	prom_family(out, "outrigger_upstream_connections", "gauge", "Open connections to endpoints: with a request on them, or waiting for one.");
 	for (unsigned i = 0; i < s->conf->upstream_count; i++) {
@@ -65,7 +65,7 @@ static void print_connections(const struct server *s, struct text *out)
 	}
 }
 
-static void print_states(const struct server *s, struct text *out)
+static void print_states(const struct server *s, struct prom *out)
 {
 	prom_family(out, "outrigger_upstream_endpoints", "gauge", "Endpoints by state.");
 	for (unsigned i = 0; i < s->conf->upstream_count; i++) {
@@ -87,7 +87,7 @@ static bool named_before(const struct endpoint_set *set, unsigned k)
 	return false;
 }
 
-static void print_up(const struct server *s, struct text *out)
+static void print_up(const struct server *s, struct prom *out)
 {
 	prom_family(out, "outrigger_upstream_endpoint_up", "gauge", "1: the endpoint is healthy and gets requests.");
 	for (unsigned i = 0; i < s->conf->upstream_count; i++) {
@@ -102,7 +102,7 @@ static void print_up(const struct server *s, struct text *out)
 	}
 }
 
-static void print_checks(const struct server *s, struct text *out)
+static void print_checks(const struct server *s, struct prom *out)
 {
 	prom_family(out, "outrigger_health_checks_total", "counter", "Active health checks.");
 	for (unsigned i = 0; i < s->conf->upstream_count; i++) {
@@ -116,7 +116,7 @@ static void print_checks(const struct server *s, struct text *out)
 	}
 }
 
-static void print_ejections(const struct server *s, struct text *out)
+static void print_ejections(const struct server *s, struct prom *out)
 {
 	prom_family(out, "outrigger_outlier_ejections_total", "counter", "Endpoints that were given a rest because they kept failing.");
 	for (unsigned i = 0; i < s->conf->upstream_count; i++) {
@@ -125,7 +125,7 @@ static void print_ejections(const struct server *s, struct text *out)
 	}
 }
 
-void metrics_of_upstreams(const struct server *s, struct text *out)
+void metrics_of_upstreams(const struct server *s, struct prom *out)
 {
 	print_replies(s, out);
 	print_errors(s, out);
@@ -137,7 +137,8 @@ void metrics_of_upstreams(const struct server *s, struct text *out)
 	print_counter(s, out, "outrigger_upstream_connections_reused_total", "Tries that found an open connection.",
 		offsetof(struct upstream_stats, reused));
 	print_states(s, out);
-	print_up(s, out);
+	if (s->conf->metrics.per_endpoint)
+		print_up(s, out);
 	print_checks(s, out);
 	print_ejections(s, out);
 }

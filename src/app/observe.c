@@ -3,6 +3,7 @@
 
 #include "app/access_log.h"
 #include "app/server.h"
+#include "app/tracing.h"
 #include "rows.h"
 
 struct measured measure(const struct exchange *ex, uint64_t clock_us)
@@ -36,7 +37,7 @@ static void count(const struct exchange *ex, const struct measured *m)
 	counter_add(&s->over, 1);
 	if (by_status && known)
 		counter_add(&by_status[m->status - STATUS_FIRST], 1);
-	hist_add(&s->duration[known ? m->status / 100 : 0], m->duration_us);
+	route_stats_duration(s, known ? (unsigned)m->status / 100 : 0, m->duration_us, ex->worker->wall_ms, ex->trace.trace_id, ex->trace.sampled);
 	if (m->replied) {
 		hist_add(&s->first_byte, m->first_byte_us);
 		hist_add(&s->overhead, m->overhead_us);
@@ -64,6 +65,7 @@ static void over(struct worker *w, const struct exchange *ex)
 		estate_over(&s->threads[w->index].desk, ex);
 	if (s->access_log)
 		access_log_write(s->access_log, w, ex, &m);
+	tracing_note(s->tracing, w, ex, &m);
 }
 
 void observe_worker(struct server *s, struct worker *w)

@@ -42,7 +42,7 @@ static void feed_worker(struct overload *o, struct data_thread *t, uint64_t now_
 	const struct conf_overload *c = &o->server->conf->overload;
 	struct pressure *p = &t->loop.worker.pressure;
 	const struct pressure_part parts[] = {
-		pressure_of_delay(PRESSURE_loop_lag, pressure_smooth(p, (double)data_thread_lag_us(t, now_us)), c->loop_lag_us),
+		pressure_of_delay(PRESSURE_loop_lag, pressure_smooth(p, (double)data_thread_lag_us(t, now_us), c->loop_lag_us), c->loop_lag_us),
 		pressure_of_share(PRESSURE_memory, share(o->memory, o->memory_limit), c->memory),
 		pressure_of_share(PRESSURE_descriptors, share(o->descriptors, o->descriptor_limit), c->descriptors),
 	};
@@ -72,10 +72,10 @@ static void ask_delay(void *self, const struct core_kind *kind, struct span name
 static void feed_upstream(struct overload *o, struct upstream *u, uint64_t now_us)
 {
 	struct waits w = { now_us, 0 };
+	uint64_t limit_us = o->server->conf->overload.queue_delay_us;
 	if (!shared_with(o->server->shared, "concurrency", u->name, ask_delay, &w) && !pressure_level(&u->pressure))
 		return;
-	struct pressure_part part = pressure_of_delay(PRESSURE_queue_delay, pressure_smooth(&u->pressure, (double)w.delay_us),
-		o->server->conf->overload.queue_delay_us);
+	struct pressure_part part = pressure_of_delay(PRESSURE_queue_delay, pressure_smooth(&u->pressure, (double)w.delay_us, limit_us), limit_us);
 	enum pressure_news news = pressure_feed(&u->pressure, &part, 1);
 	if (news != PRESSURE_SAME)
 		log_news(&u->pressure, news, "upstream", u->name);
@@ -177,7 +177,7 @@ static double ratio_of(const struct server *s, enum pressure_cause cause)
 	}
 }
 
-void overload_metrics(const struct server *s, struct text *out)
+void overload_metrics(const struct server *s, struct prom *out)
 {
 	static const char *const classes[] = { "critical", "default", "sheddable" };
 	unsigned level = pressure_level(worst_of(s));

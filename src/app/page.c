@@ -5,7 +5,10 @@
  */
 #include "app/page.h"
 
-enum { PIECE_BYTES = 64 * 1024, LONG_BYTES = 64 * 1024, WAITING_BYTES_MAX = 64 * 1024 * 1024 };
+#include "accept.h"
+#include "gzip.h"
+
+enum { PACK_FROM_BYTES = 1024, PIECE_BYTES = 64 * 1024, LONG_BYTES = 64 * 1024, WAITING_BYTES_MAX = 64 * 1024 * 1024 };
 
 struct page_call {
 	struct pages    *pages;
@@ -13,7 +16,7 @@ struct page_call {
 	struct page      page;
 	struct chore     more;                /* there is credit again */
 	size_t           sent, waiting;       /* waiting: what it counts for in pages->waiting_bytes */
-	bool             answered, over;
+	bool             answered, packed, over;
 };
 
 void page_say(struct page *p, int status, const char *sentence)
@@ -57,7 +60,15 @@ static bool make_head(const struct page_call *call, struct reply *r)
 		&& fields_add_id(&r->fields, FIELD_CONTENT_TYPE, p->content_type)
 		&& fields_add_id(&r->fields, FIELD_CACHE_CONTROL, SPAN("no-store"))
 		&& fields_add(&r->fields, SPAN("x-content-type-options"), SPAN("nosniff"))
+		&& (!p->packs || fields_add_id(&r->fields, FIELD_VARY, SPAN("accept, accept-encoding")))
+		&& (!call->packed || fields_add_id(&r->fields, FIELD_CONTENT_ENCODING, SPAN("gzip")))
 		&& (!p->extra.name.len || fields_add(&r->fields, p->extra.name, p->extra.value));
+}
+
+static bool takes_gzip(const struct exchange *ex)
+{
+	const struct field *f = fields_find_name(&ex->request.fields, SPAN("accept-encoding"));
+	return f && accept_weight(f->value, SPAN("gzip"));
 }
 
 static void answer(struct page_call *call)
@@ -71,9 +82,12 @@ static void answer(struct page_call *call)
 		text_fini(&p->body);
 		page_say(p, 500, "This page became too long, or memory ran out.");
 	}
+	if (p->packs && p->body.len >= PACK_FROM_BYTES && takes_gzip(ex))
+		call->packed = gzip_text(&p->body);
 	if (p->body.len > LONG_BYTES && call->pages->waiting_bytes + p->body.len > WAITING_BYTES_MAX && call->pages->waiting_bytes) {
 		text_fini(&p->body);
 		page_say(p, 503, "Too many clients are slow to read their pages. Try again.");
+		call->packed = false;
 	}
 	call->waiting = p->body.len > LONG_BYTES ? p->body.len : 0;
 	call->pages->waiting_bytes += call->waiting;

@@ -1,17 +1,31 @@
-/* prom.h - the Prometheus text format (exposition format 0.0.4), one line at a time. */
+/* prom.h - the Prometheus text format (exposition format 0.0.4) and OpenMetrics 1.0, one line at a time. */
 #ifndef SRC_APP_PROM_H
 #define SRC_APP_PROM_H
 
+#include "base/exemplar.h"
 #include "base/hist.h"
 #include "base/text.h"
 #include "core/shared.h"
 
-/* All of a family's lines must follow its head. */
-void prom_family(struct text *, const char *name, const char *type, const char *help);
-void prom_u64(struct text *, const char *name, const struct label *, unsigned count, uint64_t value);
-void prom_seconds(struct text *, const char *name, const struct label *, unsigned count, uint64_t us);
-void prom_real(struct text *, const char *name, const struct label *, unsigned count, double value);
-/* Cumulative buckets .001 ... 60, sum and count, in seconds. At most 7 labels. */
-void prom_hist(struct text *, const char *name, const struct label *, unsigned count, const struct hist *);
+enum { PROM_BOUNDS_MAX = 32 };
+
+/* The page that is being written. */
+struct prom {
+	struct text *out;
+	bool         openmetrics;
+	unsigned     bound_count;
+	struct { uint64_t us; unsigned below, len; char text[24]; } bound[PROM_BOUNDS_MAX];      /* without +Inf; below: buckets of hist.h */
+};
+
+/* bound_us: ascending; bound_count 0: .001 ... 60 */
+void prom_begin(struct prom *, struct text *out, bool openmetrics, const uint64_t *bound_us, unsigned bound_count);
+void prom_end(struct prom *);
+/* All of a family's lines must follow its head. A counter's name ends in _total. */
+void prom_family(struct prom *, const char *name, const char *type, const char *help);
+void prom_u64(struct prom *, const char *name, const struct label *, unsigned count, uint64_t value);
+void prom_seconds(struct prom *, const char *name, const struct label *, unsigned count, uint64_t us);
+void prom_real(struct prom *, const char *name, const struct label *, unsigned count, double value);
+/* Cumulative buckets, sum and count, in seconds. At most 7 labels. The examples may be NULL; only OpenMetrics has them. */
+void prom_hist(struct prom *, const char *name, const struct label *, unsigned count, const struct hist *, const struct exemplars *);
 
 #endif

@@ -7,6 +7,7 @@
 #include "app/health.h"
 #include "app/keyring.h"
 #include "app/stores.h"
+#include "app/tracing.h"
 #include "base/log.h"
 #include "edge/resolve.h"
 
@@ -76,6 +77,11 @@ static bool same_texts(const struct conf_texts *a, const struct conf_texts *b)
 	return same;
 }
 
+static bool same_always(const struct conf_always *a, const struct conf_always *b)
+{
+	return a->status_min == b->status_min && a->status_max == b->status_max && a->slower_us == b->slower_us && a->retried == b->retried;
+}
+
 /* What is read at start only. NULL: the same. */
 static const char *needs_a_restart(const struct conf *a, const struct conf *b)
 {
@@ -101,7 +107,8 @@ static const char *needs_a_restart(const struct conf *a, const struct conf *b)
 	if (!a->client.max_connections_per_ip != !b->client.max_connections_per_ip)
 		return "client.max_connections_per_ip (from or to 0)";
 	if (a->access_log.to != b->access_log.to || !span_eq(a->access_log.file, b->access_log.file) || a->access_log.format != b->access_log.format
-			|| a->access_log.sample != b->access_log.sample || !same_texts(&a->access_log.skip_paths, &b->access_log.skip_paths))
+			|| a->access_log.sample != b->access_log.sample || !same_always(&a->access_log.always, &b->access_log.always)
+			|| !same_texts(&a->access_log.skip_paths, &b->access_log.skip_paths))
 		return "access_log";
 	return NULL;
 }
@@ -199,6 +206,7 @@ static int refuse(struct reload *r, struct text *out)
 	log_begin(&l, LOG_ERROR, "reload_refused");
 	log_span(&l, "error", line);
 	log_end(&l);
+	server_tell_ready(r->server);
 	return 422;
 }
 
@@ -264,6 +272,7 @@ int reload_begin(struct reload *r, struct text *out)
 		return 409;
 	}
 	r->error.len = 0;
+	notify_reloading(&s->notify, s->control.worker.now_us);
 	conf_report_init(&report);
 	r->conf = r->reader.read(r->reader.self, SPAN_NONE, &report);
 	text_add(&r->error, text_span(&report.text));
@@ -321,6 +330,7 @@ static void put_in_force(struct reload *r)
 	server_keep_conf(s);
 	admin_adopt(s->admin);
 	keyring_look(s->keyring);
+	tracing_adopt(s->tracing, s->conf);
 }
 
 void reload_built(struct message *m)
@@ -365,4 +375,5 @@ void reload_adopted(struct message *m)
 	r->succeeded++;
 	r->last_wall_ms = s->control.worker.wall_ms;
 	log_event(LOG_INFO, "reloaded", "sha256", s->config_digest, NULL);
+	server_tell_ready(s);
 }

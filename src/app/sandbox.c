@@ -39,6 +39,8 @@ static bool set_capabilities(uint32_t keep, bool *kept)
 		return false;
 	keep &= now[0].permitted;
 	*kept = keep != 0;
+	if (!(now[0].permitted | now[1].permitted | now[0].inheritable | now[1].inheritable))
+		return true;                      /* a filter around us may not even let us ask for nothing */
 	const struct __user_cap_data_struct then[2] = { { .effective = keep, .permitted = keep, .inheritable = 0 }, { 0, 0, 0 } };
 	return syscall(__NR_capset, &head, then) == 0;
 }
@@ -90,7 +92,7 @@ static int change_user(struct sandbox *s, const struct conf *conf)
 
 static const char *capabilities_of(const struct sandbox *s)
 {
-	return s->may_read_all ? "dac_read_search" : s->on || s->changed ? "none" : "as started";
+	return s->kept ? "as started" : s->may_read_all ? "dac_read_search" : s->on || s->changed ? "none" : "as started";
 }
 
 /* ── all of it ── */
@@ -98,14 +100,15 @@ static const char *capabilities_of(const struct sandbox *s)
 static void tell(const struct sandbox *s)
 {
 	struct log_line l;
-	bool weak = s->on && geteuid() == 0 && !s->landlock;
+	bool weak = s->on && (s->kept || (geteuid() == 0 && !s->landlock));
 	log_begin(&l, weak ? LOG_WARN : LOG_INFO, "sandbox");
 	log_text(&l, "user", s->user);
 	log_text(&l, "capabilities", capabilities_of(s));
 	log_u64(&l, "landlock", (uint64_t)s->landlock);
 	log_text(&l, "seccomp", s->seccomp);
 	if (weak)
-		log_text(&l, "advice", "this kernel has no Landlock: set `user` to somebody who owns nothing");
+		log_text(&l, "advice", s->kept ? "the capabilities could not be dropped"
+			: "this kernel has no Landlock: set `user` to somebody who owns nothing");
 	log_end(&l);
 }
 
@@ -120,8 +123,7 @@ int sandbox_enter(struct sandbox *s, const struct conf *conf, struct shared *sha
 		return code;
 	if (s->on) {
 		bool read_all = was_root && !conf->user.len && landlock_version() > 0;
-		if (!set_capabilities(read_all ? 1u << CAP_DAC_READ_SEARCH : 0, &s->may_read_all))
-			return complain("capabilities", strerror(errno));
+		s->kept = !set_capabilities(read_all ? 1u << CAP_DAC_READ_SEARCH : 0, &s->may_read_all);
 		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 			return complain("no_new_privs", strerror(errno));
 		if ((s->landlock = landlock_enter(conf, shared)) < 0)

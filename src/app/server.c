@@ -16,13 +16,15 @@
 #include "app/keyring.h"
 #include "app/reload.h"
 #include "app/stores.h"
+#include "app/tracing.h"
 #include "app/version.h"
 #include "base/log.h"
 #include "base/must.h"
 #include "edge/resolve.h"
 #include "rows.h"
+#include "totals.h"
 
-enum { SETTLE_PATIENCE_US = 2000000, LOG_AGAIN_US = 500000, SAVE_AGAIN_US = 200000, SIGNALS = 6 };
+enum { SETTLE_PATIENCE_US = 2000000, LOG_AGAIN_US = 500000, FAREWELL_US = 5000000, SAVE_AGAIN_US = 200000, SIGNALS = 6 };
 
 #define X(word) #word,
 static const char *const life_names[] = { LIVES(X) };
@@ -39,6 +41,16 @@ static void over(struct server *s)
 	loop_stop(&s->control);
 }
 
+static void over_at_last(void *self) { over(self); }
+
+/* Nobody is served any more; the last spans still go out. */
+static void wind_up(struct server *s)
+{
+	s->life = LIFE_stopping;
+	if (!tracing_flush(s->tracing, over_at_last, s))
+		over(s);
+}
+
 static void out_of_patience(struct timer *t)
 {
 	struct server *s = container_of(t, struct server, patience);
@@ -49,7 +61,7 @@ static void out_of_patience(struct timer *t)
 	log_begin(&l, LOG_WARN, "drain_timeout");
 	log_u64(&l, "requests_cut", left);
 	log_end(&l);
-	over(s);
+	wind_up(s);
 }
 
 static void begin_drain(struct timer *t)
@@ -71,6 +83,7 @@ void server_stop(struct server *s, bool at_once)
 	if (s->life != LIFE_serving)
 		return;
 	s->life = LIFE_delaying;
+	notify_stopping(&s->notify, s->conf->shutdown.delay_us + s->conf->shutdown.timeout_us + FAREWELL_US);
 	worker_arm(&s->control.worker, &s->delay, s->conf->shutdown.delay_us, begin_drain);
 }
 
@@ -93,8 +106,10 @@ static void one_drained(struct message *m)
 	struct drained *d = container_of(m, struct drained, message);
 	struct server *s = d->server;
 	free(d);
-	if (++s->drained == s->thread_count && s->life == LIFE_draining)
-		over(s);
+	if (++s->drained == s->thread_count && s->life == LIFE_draining) {
+		worker_disarm(&s->control.worker, &s->patience);
+		wind_up(s);
+	}
 }
 
 void server_thread_drained(struct server *s)
@@ -215,6 +230,38 @@ static void draw_instance(struct server *s)
 		s->instance[i] = "0123456789abcdef"[bytes[i / 2] >> (i % 2 ? 0 : 4) & 15];
 }
 
+/* ── the service manager ── */
+
+/* Not being heard is no reason not to serve. */
+static void reach_manager(struct server *s, const struct server_start *how)
+{
+	const char *why;
+	if (!notify_init(&s->notify, how->estate ? how->notify : -1, &why))
+		log_event(LOG_WARN, "notify_failed", "error", why, NULL);
+}
+
+/* Silence is the alarm: while a loop stands, nothing is said. */
+static void beat(struct timer *t)
+{
+	struct server *s = container_of(t, struct server, heartbeat);
+	if (server_is_alive(s))
+		notify_alive(&s->notify);
+	worker_arm(&s->control.worker, t, s->notify.watchdog_us / 3, beat);
+}
+
+void server_tell_ready(struct server *s)
+{
+	char memory[256];
+	struct text status;
+	if (s->life != LIFE_serving)
+		return;                           /* it has been told already that this ends */
+	text_over(&status, memory, sizeof(memory));
+	text_add(&status, s->reload->refused ? SPAN("What is on disk was refused; serving on") : SPAN("Serving on"));
+	for (unsigned i = 0; i < s->conf->listener_count; i++)
+		text_f(&status, " " SPAN_FMT, SPAN_ARG(s->conf->listeners[i].address));
+	notify_ready(&s->notify, text_span(&status));
+}
+
 /* ── log lines of all threads are written here ── */
 
 static void wake_writer(void *self) { uv_async_send(&((struct server *)self)->log_bell); }
@@ -281,6 +328,7 @@ static int prepare(struct server *s, const struct server_start *how)
 
 	server_digest(s);
 	draw_instance(s);
+	reach_manager(s, how);
 	raise_descriptor_limit();
 	s->thread_count = (unsigned)c->workers;
 	s->estate = how->estate;
@@ -324,7 +372,11 @@ static int prepare(struct server *s, const struct server_start *how)
 	s->fetcher = fetcher_new(&s->control.uv);
 	s->health = s->fetcher ? health_new(&s->control.uv, s->fetcher) : NULL;
 	s->keyring = s->fetcher ? keyring_new(&s->control.uv, s->fetcher, s->shared) : NULL;
-	return s->resolver && s->health && s->keyring ? sandbox_enter(&s->sandbox, c, s->shared) : EXIT_INTERNAL;
+	s->tracing = s->health ? tracing_new(&s->control, s->fetcher, s->thread_count, (struct span){ s->instance, sizeof(s->instance) }) : NULL;
+	if (!s->resolver || !s->tracing || !s->keyring)
+		return EXIT_INTERNAL;
+	tracing_adopt(s->tracing, c);
+	return sandbox_enter(&s->sandbox, c, s->shared);
 }
 
 static void serve(void *self)
@@ -350,6 +402,9 @@ static void serve(void *self)
 		log_span(&l, "address", s->conf->listeners[i].address);
 		log_end(&l);
 	}
+	server_tell_ready(s);
+	if (s->notify.watchdog_us)
+		beat(&s->heartbeat);
 }
 
 static void settled(void *self)
@@ -372,10 +427,12 @@ static void tear_down(struct server *s, bool own_sockets)
 		data_thread_join(&s->threads[i]);
 	admin_free(s->admin);
 	conf_watch_free(s->conf_watch);
+	notify_fini(&s->notify);
 	reload_free(s->reload);
 	stores_free(s->stores);
 	health_free(s->health);
 	keyring_free(s->keyring);
+	tracing_free(s->tracing);
 	fetcher_free(s->fetcher);
 	resolver_free(s->resolver);
 	for (unsigned i = 0; i < s->thread_count; i++)

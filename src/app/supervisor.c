@@ -6,16 +6,19 @@
 #include "app/supervisor.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "app/estate.h"
+#include "app/notify.h"
 #include "base/log.h"
 
 enum {
@@ -35,6 +38,9 @@ struct supervisor {
 	struct sockets sockets;
 	struct estate *estate;
 	sigset_t       signals, before;
+	int            signal_fd;
+	struct notify  notify;                /* the service manager, if there is one */
+	int            ear, mouth;            /* what servers tell it; -1: nobody wants to know */
 	pid_t          pid;                   /* the server; 0: none runs */
 	uint64_t       started_us, next_tick_us;
 	struct pulse  *pulses;                /* [workers + 1]; the last is the control loop's */
@@ -194,15 +200,31 @@ static bool is_the_end(const struct supervisor *v, int status, int *code)
 
 /* ── waiting ── */
 
+static void take_signals(struct supervisor *v)
+{
+	struct signalfd_siginfo s;
+	while (read(v->signal_fd, &s, sizeof(s)) == sizeof(s))
+		if (s.ssi_signo != SIGCHLD)
+			pass_on(v, (int)s.ssi_signo);
+}
+
+static void listen_to_it(struct supervisor *v)
+{
+	char message[1024];
+	ssize_t n;
+	while (v->ear >= 0 && (n = recv(v->ear, message, sizeof(message), MSG_DONTWAIT)) > 0)
+		notify_pass_on(&v->notify, (struct span){ message, (size_t)n });
+}
+
 /* Until the server has ended (true, and how), or `until_us`. */
 static bool wait_for_it(struct supervisor *v, uint64_t until_us, int *status)
 {
 	for (;;) {
 		uint64_t now = clock_now_us(), next = v->next_tick_us < until_us ? v->next_tick_us : until_us, left = next > now ? next - now : 0;
-		struct timespec patience = { (time_t)(left / 1000000), (long)(left % 1000000) * 1000 };
-		int number = sigtimedwait(&v->signals, NULL, &patience);
-		if (number > 0 && number != SIGCHLD)
-			pass_on(v, number);
+		struct pollfd on[] = { { .fd = v->signal_fd, .events = POLLIN }, { .fd = v->ear, .events = POLLIN } };
+		poll(on, 2, left < TICK_US ? (int)((left + 999) / 1000) : TICK_US / 1000);
+		take_signals(v);
+		listen_to_it(v);
 		for (pid_t pid; (pid = waitpid(-1, status, WNOHANG)) > 0; )       /* others than the server: orphans, if we are process 1 */
 			if (pid == v->pid)
 				return true;
@@ -238,6 +260,14 @@ static void take_conf_in_force(struct supervisor *v)
 	v->conf = now;
 }
 
+static void close_ours(struct supervisor *v)
+{
+	close(v->signal_fd);
+	if (v->ear >= 0)
+		close(v->ear);
+	notify_fini(&v->notify);
+}
+
 static int serve(struct supervisor *v, pid_t parent)
 {
 	log_after_fork();
@@ -245,12 +275,17 @@ static int serve(struct supervisor *v, pid_t parent)
 	if (getppid() != parent)                  /* it was gone before it could be a condition */
 		return EXIT_INTERNAL;
 	take_conf_in_force(v);
+	close_ours(v);
 	free(v->pulses);
-	return server_run(v->conf, &(struct server_start){ .reader = v->reader, .sockets = &v->sockets, .estate = v->estate, .signals = &v->before });
+	return server_run(v->conf, &(struct server_start){ .reader = v->reader, .sockets = &v->sockets, .estate = v->estate, .signals = &v->before,
+		.notify = v->mouth });
 }
 
 static int give_up(struct supervisor *v, int code)
 {
+	close_ours(v);
+	if (v->mouth >= 0)
+		close(v->mouth);
 	if (v->sockets.fds)
 		sockets_close(&v->sockets, v->conf);
 	estate_free(v->estate);
@@ -260,7 +295,7 @@ static int give_up(struct supervisor *v, int code)
 	return code;
 }
 
-static void take_signals(struct supervisor *v)
+static bool hold_signals(struct supervisor *v)
 {
 	static const int numbers[] = { SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGCHLD };
 	sigemptyset(&v->signals);
@@ -270,6 +305,24 @@ static void take_signals(struct supervisor *v)
 	sigset_t all = v->signals;
 	sigaddset(&all, ORDERS_SIGNAL);
 	sigprocmask(SIG_BLOCK, &all, &v->before);
+	v->signal_fd = signalfd(-1, &v->signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	return v->signal_fd >= 0;
+}
+
+/* The manager hears the process that it has started, so what servers have to say comes this way. */
+static bool reach_manager(struct supervisor *v)
+{
+	int pair[2];
+	const char *why = "", *wanted = getenv("NOTIFY_SOCKET");
+	if (!notify_init(&v->notify, -1, &why))
+		log_event(LOG_WARN, "notify_failed", "error", why, NULL);
+	if (!wanted || !*wanted)
+		return true;
+	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) != 0)
+		return false;
+	v->ear = pair[0];
+	v->mouth = pair[1];
+	return true;
 }
 
 /* true: in the child. */
@@ -301,15 +354,16 @@ static bool start(struct supervisor *v)
 
 int supervisor_run(struct conf *conf, const struct conf_reader *reader)
 {
-	struct supervisor v = { .conf = conf, .reader = reader };
+	struct supervisor v = { .conf = conf, .reader = reader, .signal_fd = -1, .ear = -1, .mouth = -1, .notify = { .fd = -1 } };
 	pid_t self = getpid();
 	int status = 0, code = sockets_open(&v.sockets, conf);
 
 	v.estate = estate_new((unsigned)conf->workers);
 	v.pulses = calloc(conf->workers + 1, sizeof(*v.pulses));
-	if (code != EXIT_DONE || !v.estate || !v.pulses)
-		return give_up(&v, code != EXIT_DONE ? code : EXIT_INTERNAL);
-	take_signals(&v);
+	if (code == EXIT_DONE && (!v.estate || !v.pulses || !hold_signals(&v) || !reach_manager(&v)))
+		code = EXIT_INTERNAL;
+	if (code != EXIT_DONE)
+		return give_up(&v, code);
 	log_start(nobody_to_wake, NULL);
 	for (;;) {
 		if (start(&v))

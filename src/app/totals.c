@@ -38,6 +38,15 @@ void route_hist(const struct server *s, unsigned route, size_t field, struct his
 		hist_merge(out, (const struct hist *)(const void *)((const char *)stats_of(s, i, route) + field));
 }
 
+void route_examples(const struct server *s, unsigned route, unsigned class, struct exemplars *out)
+{
+	for (unsigned i = 0; i < s->thread_count; i++) {
+		const struct exemplars *e = __atomic_load_n(&stats_of(s, i, route)->examples[class], __ATOMIC_ACQUIRE);
+		if (e)
+			exemplars_merge(out, e);
+	}
+}
+
 uint64_t route_statuses(const struct server *s, unsigned route, enum method m, uint64_t out[STATUS_SLOTS])
 {
 	uint64_t sum = 0;

@@ -12,6 +12,7 @@ uint64_t route_total(const struct server *, unsigned route, size_t field);
 /* By the way that was gone: 0 is the route's first upstream, 1 the first of its conf's `others`. */
 uint64_t route_retries(const struct server *, unsigned route, unsigned way, enum retry_result);
 void     route_hist(const struct server *, unsigned route, size_t field, struct hist *out);
+void     route_examples(const struct server *, unsigned route, unsigned class, struct exemplars *out);
 uint64_t route_statuses(const struct server *, unsigned route, enum method, uint64_t out[STATUS_SLOTS]);      /* returns their sum */
 uint64_t upstream_total(const struct server *, unsigned upstream, size_t field);
 void     upstream_hist(const struct server *, unsigned upstream, size_t field, struct hist *out);

@@ -367,6 +367,20 @@ static void preset_elements(struct conf_reading *r, const struct conf_key *row, 
 		memcpy(field, &texts, sizeof(texts));
 }
 
+/* "${NAME:-default}" is as good in a default as in a file. What the environment holds is no mistake of ours: it is looked at by `read`. */
+static void preset_scalar(struct conf_reading *r, const struct conf_key *row, void *field)
+{
+	struct node node = { .kind = NODE_SCALAR, .text = span_of(row->preset), .weight = 1 };
+	if (row->type != CONF_T_TEXT || !span_has(node.text, '$')) {
+		schema_scalar(r, row, field, node.text);
+		return;
+	}
+	must(expand_value(r->load, &node));
+	r->node = NULL;
+	if (schema_scalar(r, row, field, node.text) && row->read)
+		row->read(r, field, node.text, 0);
+}
+
 void schema_preset(struct conf_reading *r, const struct conf_key *keys, void *base)
 {
 	const struct node *node = r->node;
@@ -378,7 +392,7 @@ void schema_preset(struct conf_reading *r, const struct conf_key *keys, void *ba
 		else if (row->preset && (row->type == CONF_T_TEXTS || row->type == CONF_T_CUSTOM))
 			preset_elements(r, row, row_field(row, base));
 		else if (row->preset)
-			schema_scalar(r, row, row_field(row, base), span_of(row->preset));
+			preset_scalar(r, row, row_field(row, base));
 		r->node = &schema_preset_node;
 	}
 	r->node = node;

@@ -4,6 +4,7 @@
 static const char *const log_levels[] = { "error", "warn", "info", "debug", NULL };       /* as enum log_level */
 static const char *const log_formats[] = { "auto", "text", "json", NULL };
 static const char *const off_on[] = { "off", "on", NULL };
+static const char *const access_formats[] = { "auto", "text", "json", "otel", "clf", NULL };       /* as enum conf_access_format */
 static const char *const error_formats[] = { "auto", "json", "html", NULL };
 
 static const struct conf_key listen_keys[] = {
@@ -161,8 +162,6 @@ const struct conf_key conf_route_keys[] = {
 	CONF_ROW(struct conf_route, "max_request_body", max_request_body, CONF_T_SIZE,
 		.help = "larger bodies: 413; default: client.max_request_body",
 		.example = "64MiB"),
-	CONF_NOT_YET("hedge", "a second request when the first is slow"),
-	CONF_NOT_YET("idempotency", "answer a repeated request from memory"),
 	CONF_END
 };
 
@@ -173,14 +172,36 @@ static const struct conf_key log_keys[] = {
 	CONF_WORD(struct conf_log, "format", format, log_formats, "auto", "auto: text on a terminal, json elsewhere"),
 	CONF_END
 };
+static const struct conf_key always_keys[] = {
+	CONF_CUSTOM(struct conf_always, "status", status_min, read_always_status, "500-599", "a status, or a range of them; off: none"),
+	CONF_DURATION(struct conf_always, "slower_than", slower_us, "1s", "0s", "24h", "requests that took longer; 0s: slowness does not count"),
+	CONF_BOOL(struct conf_always, "retried", retried, "true", "requests that took more than one try"),
+	CONF_END
+};
 static const struct conf_key access_log_keys[] = {
 	CONF_CUSTOM(struct conf_access_log, "to", to, read_access_to, "stdout", "stdout, stderr, off, or a file (SIGUSR1 reopens it)"),
-	CONF_WORD(struct conf_access_log, "format", format, log_formats, "auto", "auto: text on a terminal, json elsewhere"),
+	CONF_WORD(struct conf_access_log, "format", format, access_formats, "auto",
+		"text, json, otel (JSON of OTLP, one log record a line) or clf (Combined Log Format); auto: text on a terminal, json elsewhere"),
 	CONF_SHARE(struct conf_access_log, "sample", sample, "100%", "share of the requests that is logged"),
 	CONF_ROW(struct conf_access_log, "skip_paths", skip_paths, CONF_T_TEXTS, .preset = "[/livez, /readyz, /healthz]",
 		.read = read_absolute_path,
 		.help = "paths that are not logged when they succeed"),
-	CONF_NOT_YET("always", "requests that are logged whatever the sample"),
+	CONF_BLOCK(struct conf_access_log, "always", always, always_keys, "requests that are logged whatever the sample"),
+	CONF_END
+};
+static const struct conf_key metrics_keys[] = {
+	CONF_BOOL(struct conf_metrics, "per_endpoint", per_endpoint, "true", "a series for each endpoint; false: only for each upstream"),
+	CONF_CUSTOM(struct conf_metrics, "buckets", bucket_us, read_buckets, "default",
+		"upper ends of the buckets of all histograms: a list of durations; default: 1ms to 1m in fifteen steps"),
+	CONF_END
+};
+static const struct conf_key tracing_keys[] = {
+	CONF_ROW(struct conf_tracing, "otlp", otlp, CONF_T_TEXT, .preset = "${OTEL_EXPORTER_OTLP_ENDPOINT:-}", .read = read_collector,
+		.help = "collector that gets spans by OTLP over HTTP, in JSON; empty: none", .example = "http://127.0.0.1:4318"),
+	CONF_SHARE(struct conf_tracing, "sample", sample, "1%",
+		"share of the traces begun here; the caller's decision is kept, and errors always are"),
+	CONF_ROW(struct conf_tracing, "service", service, CONF_T_TEXT, .preset = "${OTEL_SERVICE_NAME:-outrigger}",
+		.help = "what it is called there (service.name)"),
 	CONF_END
 };
 static const struct conf_key errors_keys[] = {
@@ -229,6 +250,8 @@ const struct conf_key conf_top_keys[] = {
 	LEVEL("routes", "who goes where: a list"),
 	CONF_BLOCK(struct conf, "log", log, log_keys, "what outrigger says about itself, on standard error"),
 	CONF_BLOCK(struct conf, "access_log", access_log, access_log_keys, "one line per request"),
+	CONF_BLOCK(struct conf, "metrics", metrics, metrics_keys, "what /metrics tells"),
+	CONF_BLOCK(struct conf, "tracing", tracing, tracing_keys, "where spans go"),
 	CONF_BLOCK(struct conf, "errors", errors, errors_keys, "answers that outrigger gives itself"),
 	CONF_BLOCK(struct conf, "shutdown", shutdown, shutdown_keys, "how outrigger stops"),
 	CONF_BLOCK(struct conf, "overload", overload, overload_keys,
@@ -247,8 +270,6 @@ const struct conf_key conf_top_keys[] = {
 	{ .name = "redis", .type = CONF_T_NAMED, .offset = offsetof(struct conf, redis), .keys = redis_keys, .item_size = sizeof(struct conf_redis),
 		.present_offset = CONF_NO_PRESENCE, .help = "stores that several instances share, by name", .example = "main" },
 	CONF_NOT_YET("flags", "feature flags"),
-	CONF_NOT_YET("metrics", "what is counted"),
-	CONF_NOT_YET("tracing", "spans by OTLP"),
 	CONF_NOT_YET("include", "more files"),
 	CONF_END
 };

@@ -26,6 +26,9 @@ READER(read_route_path);
 READER(read_method);
 READER(read_access_to);
 READER(read_detail);
+READER(read_always_status);
+READER(read_buckets);
+READER(read_collector);
 READER(read_workers);
 #undef READER
 

@@ -1,6 +1,7 @@
 /* readers.c - texts that mean more than text: addresses, paths, field names, and the few values with a shape of their own. */
 #include "base/list.h"
 #include "keys.h"
+#include "value.h"
 
 enum { WORKERS_MAX = 256, NAME_MAX_LEN = 64 };
 
@@ -160,19 +161,77 @@ bool conf_store_exists(struct conf_reading *r, struct span name)
 	return false;
 }
 
-bool read_expect_status(struct conf_reading *r, void *field, struct span text, unsigned index)
+static bool status_range(struct conf_reading *r, struct span text, unsigned *from, unsigned *to)
 {
-	struct conf_health *health = container_of(field, struct conf_health, status_min);
 	const char *dash = text.len ? memchr(text.at, '-', text.len) : NULL;
 	struct span low = dash ? span_between(text.at, dash) : text, high = dash ? span_between(dash + 1, span_end(text)) : text;
 	uint64_t min, max;
-	if (!index && span_to_u64(low, 599, &min) && span_to_u64(high, 599, &max) && min >= 100 && min <= max) {
-		health->status_min = (unsigned)min;
-		health->status_max = (unsigned)max;
+	if (span_to_u64(low, 599, &min) && span_to_u64(high, 599, &max) && min >= 100 && min <= max) {
+		*from = (unsigned)min;
+		*to = (unsigned)max;
 		return true;
 	}
 	conf_complain(r, text, "'" SPAN_FMT "' is not a status or a range of them", SPAN_ARG(text));
 	conf_hint(r, "write 200 or 200-299");
+	return false;
+}
+
+bool read_expect_status(struct conf_reading *r, void *field, struct span text, unsigned index)
+{
+	struct conf_health *health = container_of(field, struct conf_health, status_min);
+	return status_range(r, index ? SPAN_NONE : text, &health->status_min, &health->status_max);
+}
+
+bool read_always_status(struct conf_reading *r, void *field, struct span text, unsigned index)
+{
+	struct conf_always *always = container_of(field, struct conf_always, status_min);
+	if (index || !span_eq(text, SPAN("off")))
+		return status_range(r, index ? SPAN_NONE : text, &always->status_min, &always->status_max);
+	always->status_min = 1;
+	always->status_max = 0;
+	return true;
+}
+
+bool read_buckets(struct conf_reading *r, void *field, struct span text, unsigned index)
+{
+	struct conf_metrics *m = container_of(field, struct conf_metrics, bucket_us);
+	struct span part;
+	uint64_t us;
+	if (index == 0)
+		m->bucket_count = 0;
+	if (index == 0 && span_eq(text, SPAN("default")))
+		return true;
+	if (!text.len || value_duration(text, &us, &part) != VALUE_OK || us == 0) {
+		conf_complain(r, text, "'" SPAN_FMT "' is not the end of a bucket", SPAN_ARG(text));
+		conf_hint(r, "write default, or a list of durations: [5ms, 100ms, 1s]");
+		return false;
+	}
+	if (m->bucket_count && us <= m->bucket_us[m->bucket_count - 1]) {
+		conf_complain(r, text, "'" SPAN_FMT "' is not above the one before it", SPAN_ARG(text));
+		return false;
+	}
+	if (m->bucket_count == CONF_BUCKETS_MAX) {
+		conf_complain(r, text, "'buckets' has too many elements");
+		conf_hint(r, "at most %d", CONF_BUCKETS_MAX);
+		return false;
+	}
+	m->bucket_us[m->bucket_count++] = us;
+	return true;
+}
+
+/* For libcurl: http or https, and nothing that could end a line. */
+bool read_collector(struct conf_reading *r, void *field, struct span text, unsigned index)
+{
+	(void)field; (void)index;
+	size_t scheme = span_starts(text, SPAN("https://")) ? 8 : span_starts(text, SPAN("http://")) ? 7 : 0;
+	if (span_has(text, '@')) {                /* it would stand in logs */
+		conf_complain(r, text, "a URL with a user name is not supported");
+		return false;
+	}
+	if (!text.len || (scheme && text.len > scheme && text.at[scheme] != '/' && check_field_value(text) && !span_has(text, ' ')))
+		return true;
+	conf_complain(r, text, "'" SPAN_FMT "' is not the URL of a collector", SPAN_ARG(text));
+	conf_hint(r, "write http://host:4318; /v1/traces is added");
 	return false;
 }
 

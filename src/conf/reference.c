@@ -41,7 +41,9 @@ void reference_preset(const struct conf_key *row, struct text *out)
 {
 	if (!row->preset)
 		return;
-	if (row->type == CONF_T_TEXT)
+	if (strstr(row->preset, "${"))            /* what the environment says: not a text that happens to look like it */
+		text_f(out, "\"%s\"", row->preset);
+	else if (row->type == CONF_T_TEXT)
 		emit_yaml_text(out, span_of(row->preset), false);
 	else
 		text_add(out, span_of(row->preset));

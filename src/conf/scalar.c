@@ -196,3 +196,9 @@ bool schema_scalar(struct conf_reading *r, const struct conf_key *row, void *fie
 		return read_number(r, row, field, text);
 	}
 }
+
+bool conf_read_duration(struct conf_reading *r, const char *key, struct span text, const char *min, const char *max, uint64_t *us)
+{
+	const struct conf_key row = { .name = key, .type = CONF_T_DURATION, .min = min, .max = max };
+	return read_number(r, &row, us, text);
+}

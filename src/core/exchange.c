@@ -65,6 +65,12 @@ static void begin(struct exchange *ex)
 		ex->worker->on_begin(ex->worker, ex);
 }
 
+void exchange_call_ended(struct exchange *ex)
+{
+	ex->timing.call_end_us = ex->worker->now_us;
+	ex->timing.upstream_us += ex->worker->now_us - ex->timing.call_us;
+}
+
 void exchange_count_try(struct exchange *ex, enum reason why)
 {
 	struct upstream_stats *s = upstream_stats_of(ex);
@@ -84,9 +90,18 @@ static void post_refusal(struct exchange *ex, enum reason why, const char *detai
 	exchange_answer(ex, PASS);
 }
 
+/* Who begins a trace decides whether it is kept; the others go along. */
+static void begin_trace(struct exchange *ex)
+{
+	const struct conf_tracing *conf = &ex->route->router->conf->tracing;
+	trace_begin(&ex->trace, &ex->request, &ex->worker->rand, ex->worker->wall_ms);
+	if (!ex->trace.continued && conf->otlp.len)
+		ex->trace.sampled = rand_unit(&ex->worker->rand) < conf->sample;
+}
+
 void exchange_start_refused(struct exchange *ex, enum reason why, int status, const char *detail)
 {
-	trace_begin(&ex->trace, &ex->request, &ex->worker->rand, ex->worker->wall_ms);
+	begin_trace(ex);
 	begin(ex);
 	post_refusal(ex, why, detail);
 	if (status)
@@ -121,7 +136,7 @@ static enum reason find_route(struct exchange *ex)
 void exchange_start(struct exchange *ex)
 {
 	must(ex->walk.state == WALK_NEW);
-	trace_begin(&ex->trace, &ex->request, &ex->worker->rand, ex->worker->wall_ms);
+	begin_trace(ex);
 	enum reason why = find_route(ex);
 	begin(ex);
 	if (why != REASON_NONE) {
@@ -176,6 +191,8 @@ void exchange_upstream_head(struct exchange *ex)
 	if (s && ex->reply.status <= STATUS_LAST)
 		counter_add(&s->replies[ex->reply.status - STATUS_FIRST], 1);
 	ex->timing.reply_us = ex->worker->now_us;
+	if (!ex->diverted)
+		ex->upstream_status = ex->reply.status;
 	exchange_answer(ex, PASS);
 }
 
@@ -183,7 +200,7 @@ void exchange_upstream_failed(struct exchange *ex, enum reason why)
 {
 	bool had_head = ex->reply.status != 0;
 
-	ex->timing.upstream_us += ex->worker->now_us - ex->timing.call_us;
+	exchange_call_ended(ex);
 	exchange_count_try(ex, why);
 	ex->call = NULL;                  /* there is nothing left to cancel */
 	if (ex->committed) {
@@ -199,16 +216,23 @@ void exchange_upstream_failed(struct exchange *ex, enum reason why)
 	/* else: the head's answer is posted, or a judge ponders; what they find now is a failure */
 }
 
-void exchange_note_attempt(struct exchange *ex, enum reason why)
+void exchange_note_attempt_of(struct exchange *ex, const struct exchange *of, enum reason why)
 {
+	if (ex->attempt < of->attempt)
+		ex->attempt = of->attempt;
 	if (!ex->tried)
 		ex->tried = arena_take(&ex->arena, ATTEMPTS_MAX * sizeof(*ex->tried));
 	if (!ex->tried || ex->tried_count == ATTEMPTS_MAX)
 		return;
 	struct attempt *a = &ex->tried[ex->tried_count++];
-	*a = (struct attempt){ .reason = why, .status = ex->local ? 0 : ex->reply.status, .us = ex->worker->now_us - ex->timing.call_us };
-	if (ex->endpoint) {
-		a->endpoint_id = ex->endpoint->id;
-		a->endpoint = arena_copy(&ex->arena, ex->endpoint->name);
+	*a = (struct attempt){
+		.reason = why, .status = of->local ? 0 : of->reply.status, .us = of->worker->now_us - of->timing.call_us, .number = of->calling,
+		.at_us = of->timing.call_us, .connect_us = of->timing.connect_us, .reply_us = of->timing.reply_us,
+	};
+	if (of->endpoint) {
+		a->endpoint_id = of->endpoint->id;
+		a->endpoint = arena_copy(&ex->arena, of->endpoint->name);
 	}
 }
+
+void exchange_note_attempt(struct exchange *ex, enum reason why) { exchange_note_attempt_of(ex, ex, why); }

@@ -84,7 +84,6 @@ bool exchange_outbound(struct exchange *ex, struct request *out)
 		.timeout_field = until_us == TIMER_NEVER ? FIELD_OTHER : ex->timeout_field,
 		.timeout_ms = until_us > ex->worker->now_us ? (until_us - ex->worker->now_us) / 1000 : 0,
 		.trace = &ex->trace,
-		.rand = &ex->worker->rand,
 		.instance = ex->route->router->instance,
 		.own = &ex->own,
 		.set = &ex->route->request_set,

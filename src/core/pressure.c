@@ -28,8 +28,11 @@ struct pressure_part pressure_of_share(enum pressure_cause cause, double used, d
 	return (struct pressure_part){ cause, ratio, depth, ratio < calm_share };
 }
 
-double pressure_smooth(struct pressure *p, double us)
+double pressure_smooth(struct pressure *p, double us, uint64_t limit_us)
 {
+	double most = delay_per_class * ((double)limit_us + p->delay_us);
+	if (limit_us && us > most)
+		us = most;
 	p->delay_us += (us - p->delay_us) / SMOOTHING;
 	return p->delay_us;
 }

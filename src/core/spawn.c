@@ -1,7 +1,9 @@
 /* spawn.c - a policy's own requests, and calls that a policy serves itself. */
 #include "base/must.h"
+#include "core/claims.h"
 #include "core/exchange.h"
 #include "local.h"
+#include "walk.h"
 
 void exchange_divert(struct exchange *ex, const struct upstream_ops *ops, void *self)
 {
@@ -15,6 +17,32 @@ void exchange_divert(struct exchange *ex, const struct upstream_ops *ops, void *
 	ex->ops_self = self;
 }
 
+static void take_endpoint(struct exchange *ex, const struct exchange *from)
+{
+	if (from->endpoint == ex->endpoint)
+		return;
+	if (ex->endpoint)
+		endpoint_unref(ex->endpoint);
+	ex->endpoint = from->endpoint ? endpoint_ref(from->endpoint) : NULL;
+}
+
+static void take_credit(struct exchange *ex, const struct exchange *from)
+{
+	ex->attempt = from->attempt;
+	ex->credited = exchange_last_try(from);
+	ex->credited.endpoint = SPAN_NONE;        /* it is ex->endpoint */
+	if (!from->timing.call_end_us)
+		ex->credited.us = 0;              /* it still runs */
+	take_endpoint(ex, from);
+}
+
+void exchange_take_over(struct exchange *ex, void *slot, const struct exchange *winner, const struct upstream_ops *ops, void *self)
+{
+	walk_again_from(ex, exchange_door(ex, slot));
+	exchange_divert(ex, ops, self);
+	take_credit(ex, winner);                  /* balance has taken its count back from the other endpoint */
+}
+
 void exchange_take_way(struct exchange *ex, const struct route *way)
 {
 	must(way->router == ex->route->router && way->index == ex->route->index && !ex->committed);
@@ -25,6 +53,22 @@ void exchange_take_way(struct exchange *ex, const struct route *way)
 	if (ex->endpoint)
 		endpoint_unref(ex->endpoint);             /* of the other way */
 	ex->endpoint = NULL;
+}
+
+static bool copy_claims(struct exchange *ex, const struct claims *from)
+{
+	struct claims *claims = arena_take(&ex->arena, sizeof(*claims));
+	struct claim *at = arena_take(&ex->arena, from->count * sizeof(*at) + 1);
+	if (!claims || !at)
+		return false;
+	for (unsigned i = 0; i < from->count; i++) {
+		at[i] = (struct claim){ arena_copy(&ex->arena, from->at[i].name), arena_copy(&ex->arena, from->at[i].value) };
+		if (!at[i].name.at || !at[i].value.at)
+			return false;
+	}
+	*claims = (struct claims){ at, from->count };
+	ex->claims = claims;
+	return true;
 }
 
 static bool copy_facts(struct exchange *ex, const struct exchange *model)
@@ -41,7 +85,7 @@ static bool copy_facts(struct exchange *ex, const struct exchange *model)
 	ex->scheme = arena_copy(&ex->arena, model->scheme);
 	ex->slots = arena_take(&ex->arena, ex->route->slot_bytes + 1);
 	return ex->slots && (!model->own.count || fields_copy(&ex->own, &model->own, &ex->arena, 0))
-		&& request_copy(&ex->request, &model->request, &ex->arena);
+		&& (!model->claims || copy_claims(ex, model->claims)) && request_copy(&ex->request, &model->request, &ex->arena);
 }
 
 static void say_nothing(void *client, struct exchange *ex) { (void)client; (void)ex; }
@@ -80,14 +124,29 @@ void exchange_refuse_like(struct exchange *ex, const struct exchange *from)
 		ex->answer.detail = arena_copy(&ex->arena, detail);
 }
 
+struct attempt exchange_last_try(const struct exchange *ex)
+{
+	const struct timing *t = &ex->timing;
+	bool noted = ex->tried_count && ex->tried[ex->tried_count - 1].number == ex->calling;
+	if (ex->credited.number || !ex->calling || noted)
+		return ex->credited;
+	uint64_t end_us = t->call_end_us ? t->call_end_us : ex->worker->now_us;
+	struct attempt a = {
+		.status = ex->upstream_status, .us = end_us - t->call_us, .number = ex->calling, .at_us = t->call_us, .connect_us = t->connect_us,
+		.reply_us = t->reply_us,
+		.reason = ex->failure != REASON_NONE ? ex->failure
+			: !t->reply_us || ex->reason == REASON_response_truncated ? ex->reason : REASON_NONE,
+	};
+	if (ex->endpoint) {
+		a.endpoint_id = ex->endpoint->id;
+		a.endpoint = ex->endpoint->name;
+	}
+	return a;
+}
+
 void exchange_credit(struct exchange *ex, const struct exchange *from)
 {
-	ex->attempt = from->attempt;
-	if (from->endpoint != ex->endpoint) {
-		if (ex->endpoint)
-			endpoint_unref(ex->endpoint);
-		ex->endpoint = from->endpoint ? endpoint_ref(from->endpoint) : NULL;
-	}
+	take_credit(ex, from);
 	if (!from->tried_count || !(ex->tried = arena_take(&ex->arena, ATTEMPTS_MAX * sizeof(*ex->tried))))
 		return;
 	ex->tried_count = from->tried_count;

@@ -16,8 +16,19 @@ uint64_t *route_stats_statuses(struct route_stats *s, enum method m)
 	return s->requests[m];
 }
 
+void route_stats_duration(struct route_stats *s, unsigned class, uint64_t us, uint64_t wall_ms, const char trace_id[TRACE_ID], bool sampled)
+{
+	hist_add(&s->duration[class], us);
+	if (!s->examples[class])
+		__atomic_store_n(&s->examples[class], calloc(1, sizeof(*s->examples[class])), __ATOMIC_RELEASE);
+	if (s->examples[class])
+		exemplars_note(s->examples[class], us, wall_ms, trace_id, sampled);
+}
+
 void route_stats_fini(struct route_stats *s)
 {
+	for (unsigned class = 0; class < STATUS_CLASSES; class++)
+		free(s->examples[class]);
 	for (unsigned m = 0; m < METHOD_COUNT; m++)
 		free(s->requests[m]);
 }

@@ -50,7 +50,7 @@ void walk_drop_call(struct exchange *ex)
 	if (!call)
 		return;
 	ex->call = NULL;
-	ex->timing.upstream_us += ex->worker->now_us - ex->timing.call_us;
+	exchange_call_ended(ex);
 	if (ex->timing.reply_us)
 		exchange_count_try(ex, REASON_NONE);
 	ex->ops->cancel(call);
@@ -111,7 +111,9 @@ static void start_call(struct exchange *ex)
 	ex->walk.way = OUTWARD;           /* the upstream is the innermost door, and it always says LATER */
 	ex->walk.at = (int)ex->walk.let_in;
 	if (!ex->diverted) {
-		ex->attempt++;
+		ex->calling = ++ex->attempt;
+		ex->credited = (struct attempt){ .number = 0 };
+		ex->upstream_status = 0;
 		must(ex->attempt <= ATTEMPTS_MAX);
 		ex->ops = ex->route->ops;
 		ex->ops_self = ex->route->ops_self;
@@ -119,7 +121,7 @@ static void start_call(struct exchange *ex)
 	ex->failure = REASON_NONE;
 	ex->reused_dead = ex->request_reached = false;
 	ex->timing.call_us = ex->worker->now_us;
-	ex->timing.connect_us = ex->timing.reply_us = 0;
+	ex->timing.connect_us = ex->timing.reply_us = ex->timing.call_end_us = 0;
 	body_call_begins(ex);
 	void *call = ex->ops->start(ex->ops_self, ex);
 	must(call || ex->walk.early != LATER);
@@ -251,6 +253,20 @@ void walk_cut(struct exchange *ex, int door, enum reason why)
 	ex->walk.way = OUTWARD;
 	ex->walk.early = LATER;
 	ex->walk.state = WALK_OWED;
+	exchange_answer(ex, PASS);
+}
+
+void walk_again_from(struct exchange *ex, unsigned door)
+{
+	must(ex->walk.state == WALK_OWED && !ex->committed && ex->walk.let_in > door && ex->walk.at >= (int)door);
+	count_wait(ex);
+	unready(ex);
+	walk_drop_call(ex);
+	walk_settle_from(ex, door + 1, END_RETRIED);
+	local_clear(ex);
+	ex->diverted = false;
+	ex->walk.at = (int)door;
+	ex->walk.way = INWARD;
 	exchange_answer(ex, PASS);
 }
 

@@ -132,21 +132,14 @@ static bool add_forwarded(struct request *out, const struct request *in, const s
 	return true;
 }
 
-/* A second try is another span: the log then names the span of the try that was answered. */
-static struct span write_traceparent(struct scratch *s, struct trace *t, struct rand *rand, unsigned attempt)
+static struct span write_traceparent(struct scratch *s, const struct trace *t, unsigned attempt)
 {
 	char *to = s->trace;
 
-	if (attempt > 1) {
-		uint64_t id = rand_next(rand) | 1;
-
-		for (int i = 0; i < 16; i++)
-			t->parent_id[i] = "0123456789abcdef"[id >> (60 - 4 * i) & 15];
-	}
 	memcpy(to, "00-", 3);
 	memcpy(to + 3, t->trace_id, 32);
 	to[35] = '-';
-	memcpy(to + 36, t->parent_id, 16);
+	trace_try_id(t, attempt, to + 36);
 	memcpy(to + 52, t->sampled ? "-01" : "-00", 3);
 	return (struct span){ to, 55 };
 }
@@ -196,7 +189,7 @@ static struct span write_via(char *to, unsigned minor, struct span instance)
 static bool add_own(struct request *out, const struct request *in, const struct forward_facts *facts, struct scratch *scratch)
 {
 	struct fields *f = &out->fields;
-	struct trace *t = facts->trace;
+	const struct trace *t = facts->trace;
 	struct span te = fields_value(&in->fields, FIELD_TE);
 
 	if (te.len && span_lists(te, SPAN("trailers")) && !fields_add_id(f, FIELD_TE, SPAN("trailers")))
@@ -209,7 +202,7 @@ static bool add_own(struct request *out, const struct request *in, const struct 
 	}
 	return fields_add_id(f, FIELD_VIA, write_via(scratch->via, in->minor, facts->instance)) &&
 		fields_add_id(f, FIELD_X_REQUEST_ID, (struct span){ t->request_id, t->request_id_len }) &&
-		fields_add_id(f, FIELD_TRACEPARENT, write_traceparent(scratch, t, facts->rand, facts->attempt)) &&
+		fields_add_id(f, FIELD_TRACEPARENT, write_traceparent(scratch, t, facts->attempt)) &&
 		add_deadline(out, in, facts, scratch);
 }
 

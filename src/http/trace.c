@@ -1,6 +1,6 @@
 /* trace.c - who this request is: its id (UUIDv7) and its place in a trace (W3C Trace Context level 2).
  *
- * Invariants: request_id is of safe characters whoever made it; trace_id and parent_id are lower-case hex and not all zero. An
+ * Invariants: request_id is of safe characters whoever made it; trace_id and span_id are lower-case hex and not all zero. An
  * invalid traceparent is as good as none: a new trace begins (and forward.c drops tracestate).
  */
 #include "http/forward.h"
@@ -115,5 +115,16 @@ void trace_begin(struct trace *t, const struct request *r, struct rand *rand, ui
 		memset(t->caller_id, '0', sizeof t->caller_id);
 		t->sampled = false;
 	}
-	put_hex16(t->parent_id, rand_next(rand) | 1);
+	put_hex16(t->span_id, rand_next(rand) | 1);
+}
+
+/* The characters of our own id, stirred (splitmix64): nobody can tell that it is not drawn, and nobody has to keep it. */
+void trace_try_id(const struct trace *t, unsigned number, char out[16])
+{
+	uint64_t half[2], z;
+	memcpy(half, t->span_id, sizeof(half));
+	z = half[0] ^ (half[1] << 4) ^ number * UINT64_C(0x9e3779b97f4a7c15);      /* hex: four bits of each byte hardly differ */
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	put_hex16(out, (z ^ (z >> 31)) | 1);
 }

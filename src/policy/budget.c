@@ -42,6 +42,15 @@ bool budget_take(struct budget *b, const struct budget_conf *c, uint64_t now_us)
 	return true;
 }
 
+void budget_refund(struct budget *b, uint64_t now_us)
+{
+	unsigned i = bucket_now(b, now_us), before = (i + BUDGET_SECONDS - 1) % BUDGET_SECONDS;
+	if (b->bucket[i].retries)
+		b->bucket[i].retries--;
+	else if (b->bucket[before].second + 1 == b->bucket[i].second && b->bucket[before].retries)
+		b->bucket[before].retries--;
+}
+
 double budget_available(const struct budget *b, const struct budget_conf *c, uint64_t now_us)
 {
 	uint64_t requests, retries;

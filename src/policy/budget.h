@@ -19,6 +19,8 @@ struct budget_conf { double share; uint64_t per_second; };
 void   budget_request(struct budget *, uint64_t now_us);
 /* Takes one retry out of the budget, or says that it is spent. */
 bool   budget_take(struct budget *, const struct budget_conf *, uint64_t now_us);
+/* Puts one back that was taken a moment ago for nothing. */
+void   budget_refund(struct budget *, uint64_t now_us);
 /* What is left, 0..1 of what would be allowed. */
 double budget_available(const struct budget *, const struct budget_conf *, uint64_t now_us);
 

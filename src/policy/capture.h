@@ -15,6 +15,7 @@ struct capture {
 	size_t        size, len;              /* of the memory; of what is in it          */
 	size_t        base;                   /* bytes that have been dropped in front    */
 	bool          ended;
+	struct trace_link call;               /* the try that it is the answer of */
 };
 
 struct capture *capture_new(const struct reply *);        /* NULL: out of memory; refs is 1 */

@@ -419,6 +419,10 @@ static enum answer circuit_breaker_admit(struct policy *p, struct exchange *ex, 
 
 	slot->ex = ex;
 	slot->door = c;
+	if (ex->expendable && !c->conf.dry_run && look(c->core, ex->worker->now_us).state != BREAKER_closed) {
+		exchange_refuse(ex, REASON_circuit_open, 0, NULL);
+		return TURN;
+	}
 	pthread_mutex_lock(&c->core->lock);
 	slot->owes = breaker_admit(&c->core->breaker, ex->worker->now_us, rand_unit(&ex->worker->rand), &slot->permit, &wait_us);
 	bool forced = c->core->breaker.state == BREAKER_forced_open;

@@ -377,7 +377,7 @@ static enum reason join(struct concurrency_core *c, struct concurrency_slot *slo
 		note_wait(c, now_us, now_us);
 		return c->conf.dry_run && over ? REASON_concurrency_limited : REASON_NONE;
 	}
-	if (c->line.count >= c->conf.queue)
+	if (c->line.count >= c->conf.queue || ex->expendable)
 		return REASON_concurrency_limited;
 	if (ex->deadline_us != TIMER_NEVER && now_us + expected_wait_us(c, now_us) > ex->deadline_us)
 		return REASON_deadline_unreachable;
@@ -400,7 +400,7 @@ static enum answer concurrency_admit(struct policy *p, struct exchange *ex, void
 	enum reason why = join(c, slot, ex->worker->now_us);
 	/* armed within the lock: from here on another thread may say that its turn has come, but only this one will hear it */
 	enum slot_state state = slot->state;
-	if (why != REASON_NONE)
+	if (why != REASON_NONE && !ex->expendable)
 		c->refused[why == REASON_concurrency_limited ? REFUSED_concurrency_limited : REFUSED_deadline_unreachable]++;
 	pthread_mutex_unlock(&c->lock);
 	if (why != REASON_NONE)

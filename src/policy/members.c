@@ -163,6 +163,8 @@ static void *member_start(void *self, struct exchange *ex)
 	ex->served_by = m->leads ? SERVED_BY_upstream : SERVED_BY_coalesced;
 	if (!m->told)                             /* RFC 9211; a cache further out tells it itself */
 		exchange_add_reply_field(ex, SPAN("cache-status"), m->leads ? SPAN("outrigger; fwd=miss") : SPAN("outrigger; fwd=miss; collapsed"));
+	if (!m->leads)
+		ex->link = m->capture->call;
 	if (m->broken) {
 		exchange_upstream_failed(ex, REASON_upstream_reset);
 		return NULL;

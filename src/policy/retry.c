@@ -7,13 +7,12 @@
  *         process; under pressure (core/pressure.h) there is none. The race of a kept-alive connection that the endpoint closed just now
  *         is free, once.
  */
-#include <pthread.h>
 #include <stdlib.h>
 
-#include "budget.h"
+#include "base/must.h"
 #include "core/exchange.h"
-#include "core/shared.h"
 #include "policy/registry.h"
+#include "retry_budget.h"
 
 enum retry_on {
 	ON_CONNECT_FAILURE = 1, ON_RESET = 2, ON_TIMEOUT = 4, ON_5XX = 8, ON_GATEWAY_ERROR = 16, ON_429 = 32
@@ -91,14 +90,12 @@ static const struct conf_block retry_block = {
 	.check = retry_check, .help = "another try when the first one failed",
 };
 
-/* One per upstream and process. */
-struct retry_core { pthread_mutex_t lock; struct budget budget; struct budget_conf conf; };    /* conf: of the route that came last, for the gauge */
 struct retry {
 	struct policy      base;
 	struct retry_conf  conf;
 	struct budget_conf budget;            /* this route's; the requests and retries that it is held against are all of the upstream's */
 	struct shared     *shared;
-	struct retry_core *core;
+	struct retry_budget *core;
 };
 struct retry_slot { struct timer timer; struct exchange *ex; unsigned retries; bool free_used, counted; };
 
@@ -108,43 +105,16 @@ static bool retry_wanted(const struct conf_route *route, const void *settings, b
 	return route->upstream != NULL;           /* also when disabled: the keep-alive race is repaired all the same */
 }
 
-static bool budget_core_init(void *core, const void *with)
+struct budget_conf retry_budget_conf(const struct policy_env *env)
 {
-	struct retry_core *c = core;
-	c->conf = *(const struct budget_conf *)with;
-	return pthread_mutex_init(&c->lock, NULL) == 0;
+	const struct conf *conf = env->upstream->snapshot;        /* of any snapshot: the blocks are those of this build */
+	const struct retry_conf *c = NULL;
+	for (unsigned i = 0; i < conf->block_count; i++)
+		if (conf->blocks[i].keys == retry_keys)
+			c = env->route->settings[i];
+	must(c);
+	return (struct budget_conf){ c->budget, c->min_per_second };
 }
-
-static void budget_core_fini(void *core) { pthread_mutex_destroy(&((struct retry_core *)core)->lock); }
-
-static void budget_core_adapt(void *core, const void *with)
-{
-	struct retry_core *c = core;
-	pthread_mutex_lock(&c->lock);
-	c->conf = *(const struct budget_conf *)with;
-	pthread_mutex_unlock(&c->lock);
-}
-
-static double available(struct retry_core *c, uint64_t now_us)
-{
-	pthread_mutex_lock(&c->lock);
-	double ratio = budget_available(&c->budget, &c->conf, now_us);
-	pthread_mutex_unlock(&c->lock);
-	return ratio;
-}
-
-static void read_available(void *core, uint64_t now_us, struct samples *out) { out->real(out, NULL, 0, available(core, now_us)); }
-static void budget_state(void *core, uint64_t now_us, struct json *j) { json_fixed(j, "available", available(core, now_us), 3); }
-
-static const struct core_series budget_series[] = {
-	{ "outrigger_retry_budget_available_ratio", "gauge", "What is left of the retry budget: 1 is all of it, at 0 nothing is retried.",
-		read_available },
-	{ NULL, NULL, NULL, NULL }
-};
-static const struct core_kind budget_kind = {
-	.name = "retry_budget", .label = "upstream", .size = sizeof(struct retry_core), .init = budget_core_init, .adapt = budget_core_adapt,
-	.fini = budget_core_fini, .series = budget_series, .state = budget_state,
-};
 
 static struct policy *retry_open(const void *settings, const struct policy_env *env)
 {
@@ -155,7 +125,7 @@ static struct policy *retry_open(const void *settings, const struct policy_env *
 	r->conf = *(const struct retry_conf *)settings;
 	r->shared = env->shared;
 	r->budget = (struct budget_conf){ r->conf.budget, r->conf.min_per_second };
-	r->core = shared_take(env->shared, &budget_kind, env->upstream->name, &r->budget);
+	r->core = retry_budget_take(env->shared, env->upstream->name, &r->budget);
 	if (r->core)
 		return &r->base;
 	free(r);
@@ -174,11 +144,7 @@ static enum answer retry_admit(struct policy *p, struct exchange *ex, void *memo
 	struct retry *r = (struct retry *)p;
 	((struct retry_slot *)memory)->ex = ex;
 	ex->replay_bytes = r->conf.buffer;
-	if (!r->conf.enabled || r->conf.max_retries == 0)
-		return PASS;
-	pthread_mutex_lock(&r->core->lock);
-	budget_request(&r->core->budget, ex->worker->now_us);
-	pthread_mutex_unlock(&r->core->lock);
+	retry_budget_request(r->core, ex->worker->now_us);      /* also without retries: hedges are paid from it too */
 	return PASS;
 }
 
@@ -226,21 +192,7 @@ static bool may_repeat(const struct retry_conf *c, const struct exchange *ex)
 	return false;
 }
 
-static bool proxy_in_front_retries(const struct exchange *ex)
-{
-	uint64_t n;
-	return ex->client_trusted && span_to_u64(fields_value(&ex->request.fields, FIELD_X_OUTRIGGER_ATTEMPT), 1000, &n) && n >= 2;
-}
-
 static void count(const struct exchange *ex, enum retry_result result) { counter_add(&ex->route->retries[result], 1); }
-
-static bool pay(struct retry *r, const struct exchange *ex)
-{
-	pthread_mutex_lock(&r->core->lock);
-	bool paid = budget_take(&r->core->budget, &r->budget, ex->worker->now_us);
-	pthread_mutex_unlock(&r->core->lock);
-	return paid;
-}
 
 /* The pause before the next try; false: it is longer than the caller would wait, so there is no next try. */
 static bool pause_us(const struct retry *r, struct exchange *ex, unsigned retries, uint64_t *us)
@@ -271,7 +223,7 @@ static bool may_try_again(struct retry *r, struct exchange *ex, struct retry_slo
 		slot->free_used = true;
 		return true;
 	}
-	if (!r->conf.enabled || slot->retries >= r->conf.max_retries || !is_listed(&r->conf, ex, why) || proxy_in_front_retries(ex))
+	if (!r->conf.enabled || slot->retries >= r->conf.max_retries || !is_listed(&r->conf, ex, why) || retried_in_front(ex))
 		return false;
 	if (!exchange_can_replay(ex) || !may_repeat(&r->conf, ex)) {
 		count(ex, RETRY_not_repeatable);
@@ -279,7 +231,8 @@ static bool may_try_again(struct retry *r, struct exchange *ex, struct retry_slo
 	}
 	if (!pause_us(r, ex, slot->retries, us))
 		return false;
-	if (exchange_pressure(ex) || !pay(r, ex)) {       /* under pressure there is no budget: a retry is work that was done already */
+	/* under pressure there is no budget: a retry is work that was done already */
+	if (exchange_pressure(ex) || !retry_budget_pay(r->core, &r->budget, ex->worker->now_us)) {
 		count(ex, RETRY_no_budget);
 		return false;
 	}

@@ -9,7 +9,8 @@ import threading
 import time
 
 from client import request
-from proxy import BIN, environment
+from load import Load
+from proxy import BIN, WORKERS, environment
 from test_admin import metrics, until
 from upstream import hang, hangup, reply
 
@@ -99,6 +100,77 @@ def test_sample(rig):
     assert 50 < len(proxy.access_log(1)) < 170
 
 
+def test_always_beats_the_sample(rig):
+    up = rig.upstream()
+    up.on["/sick"], up.on["/slow"], up.on["/missing"] = reply(b"", 500), reply(b"", delay=0.25), reply(b"", 404)
+    up.on["/busy"] = reply(b"", 503)
+    proxy = rig.before(up, access_log={"to": "stdout", "format": "json", "sample": "0%", "always": {"slower_than": "200ms"}})
+    for path in ("/fine", "/missing", "/sick", "/slow", "/busy", "/fine"):
+        proxy.ask("GET", path)
+    until(lambda: len(proxy.access_log(1)) == 3)
+    assert sorted((x["path"], x["status"], x["attempts"]) for x in proxy.access_log(3)) == [("/busy", 503, 2), ("/sick", 500, 1), ("/slow", 200, 1)]
+
+
+def test_always_is_what_one_makes_of_it(rig):
+    up = rig.upstream()
+    up.script = [reply(b"", 503)]
+    up.on["/sick"], up.on["/missing"] = reply(b"", 500), reply(b"", 404)
+    proxy = rig.before(up, access_log={"to": "stdout", "format": "json", "sample": "0%", "always": {"status": 404, "slower_than": "0s"}})
+    for path in ("/retried", "/sick", "/missing", "/fine"):
+        proxy.ask("GET", path)
+    proxy.access_log(2)
+    time.sleep(0.1)
+    assert sorted((x["path"], x["attempts"]) for x in proxy.access_log(2)) == [("/missing", 1), ("/retried", 2)]
+
+
+def test_combined_log_format(rig):
+    proxy = rig.before(rig.upstream(default=reply(b"x" * 1834)), access_log={"to": "stdout", "format": "clf"})
+    proxy.ask("GET", "/orders/42?token=secret", "Referer: https://shop.example/?secret", 'User-Agent: curl/7.88 "x"')
+    proxy.ask("HEAD", "/")
+    until(lambda: proxy.out_file.read_text().count("\n") == 2)
+    first, second = sorted(proxy.out_file.read_text().splitlines(), key=lambda x: "HEAD" in x)
+    assert re.fullmatch(r'127\.0\.0\.1 - - \[\d\d/[A-Z][a-z]{2}/20\d\d:\d\d:\d\d:\d\d \+0000\] "GET /orders/42 HTTP/1\.1" 200 1834 '
+                        r'"https://shop\.example/" "curl/7\.88 \\"x\\""', first), first
+    assert second.endswith('"HEAD / HTTP/1.1" 200 0 "-" "-"'), second
+
+
+def otel_record(line):
+    resource = line["resourceLogs"][0]
+    record = resource["scopeLogs"][0]["logRecords"][0]
+
+    def plain(attributes):
+        out = {}
+        for a in attributes:
+            kind, value = next(iter(a["value"].items()))
+            out[a["key"]] = int(value) if kind == "intValue" else value
+        assert len(out) == len(attributes)
+        return out
+    return plain(resource["resource"]["attributes"]), record, plain(record["attributes"])
+
+
+def test_opentelemetry_format(rig):
+    up = rig.upstream(reply(b"ok", delay=0.05))
+    up.script = [reply(b"", 503)]
+    proxy = rig.before(up, route={"name": "shop"}, access_log={"to": "stdout", "format": "otel"})
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    proxy.ask("GET", "/a?secret", f"traceparent: 00-{trace}-00f067aa0ba902b7-01", "X-Request-ID: one", "User-Agent: me", host="shop.example:81")
+    until(lambda: proxy.out_file.read_text().endswith("\n"))
+    resource, record, a = otel_record(json.loads(proxy.out_file.read_text()))
+    assert resource["service.name"] == "outrigger" and abs(int(record["timeUnixNano"]) / 1e9 - time.time()) < 10
+    assert (record["traceId"], record["flags"], record["severityText"]) == (trace, 1, "INFO") and re.fullmatch("[0-9a-f]{16}", record["spanId"])
+    want = {"http.request.method": "GET", "url.scheme": "http", "url.path": "/a", "server.address": "shop.example", "server.port": 81,
+            "client.address": "127.0.0.1", "user_agent.original": "me", "network.protocol.version": "1.1", "http.request.body.size": 0,
+            "http.response.status_code": 200, "http.response.body.size": 2, "http.request.resend_count": 1, "outrigger.request_id": "one",
+            "outrigger.route": "shop", "outrigger.upstream": "app", "outrigger.endpoint": up.name, "outrigger.served_by": "upstream"}
+    assert {k: a.get(k) for k in want} == want
+    assert 50 <= a["outrigger.ttfb_ms"] <= a["outrigger.duration_ms"] and "error.type" not in a and "secret" not in json.dumps(record)
+    for _ in range(2):
+        proxy.ask("PURGE", "*")
+    until(lambda: proxy.out_file.read_text().count("\n") == 3)
+    _, _, a = otel_record(json.loads(proxy.out_file.read_text().splitlines()[2]))
+    assert (a["http.request.method"], a["http.request.method_original"], a["error.type"]) == ("_OTHER", "PURGE", "request_invalid")
+
+
 def test_text_on_a_terminal(rig):
     up, (ours, theirs) = rig.upstream(), pty.openpty()
     proxy = rig.before(up, access_log={"to": "stdout", "format": "auto"})
@@ -162,11 +234,65 @@ def test_a_reader_that_stopped_costs_lines_only(rig):
     assert {json.loads(x)["path"] for x in lines} == {long, "/again"}
 
 
-def test_a_full_disk_is_told_once(rig):
+def p99(seconds):
+    return sorted(seconds)[len(seconds) * 99 // 100]
+
+
+class Timed(Load):
+    """Each client notes how long each of its requests took."""
+
+    def on(self, c):
+        while not self.over:
+            began = time.monotonic()
+            c.send(self.request)
+            status = c.read(self.method).status
+            with self.lock:
+                self.outcomes.append((status, began, time.monotonic() - began))
+
+
+def test_a_reader_that_stops_under_load_is_not_felt(rig):
+    """stdout goes to a process that is stopped for seconds and goes on again: no request fails or waits, lines are dropped and counted."""
+    proxy = rig.before(rig.upstream())
+    proxy.stop()
+    reader = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=open(proxy.out_file, "wb"))
+    proxy.process = subprocess.Popen([BIN, "run", "-c", str(proxy.file)], stdout=reader.stdin, stderr=open(proxy.err_file, "wb"), env=environment())
+    reader.stdin.close()
+    assert proxy.ready()
+    load = Timed(("127.0.0.1", proxy.port), 4, target="/" + "x" * 2000)
+    load.wait_for(300)
+    stopped = time.monotonic()
+    reader.send_signal(signal.SIGSTOP)
+    dropped = 'outrigger_log_lines_dropped_total{log="access"}'
+    try:
+        time.sleep(4)
+        until(lambda: metrics(proxy)[dropped] > 0, 20)
+        time.sleep(0.5)
+    finally:
+        reader.send_signal(signal.SIGCONT)
+    went_on = time.monotonic()
+    time.sleep(0.5)
+    load.stop()
+    assert not load.failed and load.statuses() == {200: len(load.outcomes)}
+    before = p99([took for _, began, took in load.outcomes if began < stopped])
+    while_it_stood = p99([took for _, began, took in load.outcomes if stopped <= began < went_on])
+    print(f"p99: {before * 1e3:.1f} ms, {while_it_stood * 1e3:.1f} ms while the reader stood, {metrics(proxy)[dropped]:.0f} lines dropped")
+    assert while_it_stood < 5 * before + 0.05
+    proxy.ask("GET", "/again")
+    until(lambda: '"/again"' in proxy.out_file.read_text())
+    lines = metrics(proxy)[dropped] + proxy.out_file.read_text().count("\n")
+    assert lines == len(load.outcomes) + 1                 # each request has its line, or is counted as one without
+    proxy.stop()
+    assert reader.wait(5) == 0
+
+
+def test_a_full_disk_costs_lines_and_is_told_once(rig):
     proxy = rig.before(rig.upstream(), access_log={"to": "/dev/full", "format": "json"})
     with proxy.client() as c:
         for _ in range(100):
             assert c.ask().status == 200
+        for _ in range(600 * max(WORKERS, 1)):
+            assert c.ask("GET", "/" + "x" * 2000).status == 200
+    assert metrics(proxy)['outrigger_log_lines_dropped_total{log="access"}'] > 0
     until(lambda: "access_log_write_failed" in proxy.err)
     time.sleep(0.2)
     assert proxy.err.count("access_log_write_failed") == 1

@@ -37,6 +37,7 @@ def at(shared_rig):
         route("/forward", forward={"sub": "x-user", "realm.roles": "x-roles", "num": "X-Number"}),
         route("/strict", leeway="0s"),
         route("/es", algorithms="ES256"),
+        route("/browser", preflight=True),
         route("/hs", algorithms=["HS256", "RS256"]),
         {**route("/dry"), "auth": {**route("/")["auth"], "dry_run": True}},
         route("/")])
@@ -227,6 +228,17 @@ def test_without_a_token_where_none_is_required(at):
     assert verdict(at, None, "/optional", "x-user: root") == 200
     assert "x-user" not in at.up.last.fields
     assert verdict(at, OTHER.token(), "/optional") == 401 and len(at.up.requests) == 1
+
+
+def test_a_browsers_preflight(at):
+    """It never has a token. Only where that is wanted, and only what is one."""
+    asks = ["Origin: https://shop.example", "Access-Control-Request-Method: POST"]
+    assert at.ask("OPTIONS", "/browser", *asks).status == 200
+    assert at.ask("OPTIONS", "/", *asks).status == 401
+    assert at.ask("OPTIONS", "/browser", asks[0]).status == 401
+    assert at.ask("OPTIONS", "/browser", asks[1]).status == 401
+    assert at.ask("GET", "/browser", *asks).status == 401
+    assert at.ask("OPTIONS", "/browser", *asks, bearer(OTHER.token())).status == 401
 
 
 def test_dry_run_lets_everything_pass_and_says_so(at):
@@ -499,6 +511,20 @@ def test_settings_that_are_refused(tmp_path, text, words, line):
     file.write_text("listen: 127.0.0.1:1\nroutes:\n  - path: /\n    upstream: http://127.0.0.1:2\n    %s\n" % text)
     r = run("check", "-c", str(file))
     assert r.returncode == 78 and words in r.stderr and f"{file.name}:{line}:" in r.stderr, r.stderr
+
+
+@pytest.mark.parametrize("key", ["split: {key: 'jwt:sub'}", "hash_key"])
+def test_keys_of_claims_elsewhere(tmp_path, key):
+    """A split's key and ring_hash's need auth too; with it they are taken."""
+    def check(auth):
+        file = tmp_path / "o.yaml"
+        file.write_text("listen: 127.0.0.1:1\nupstreams:\n  a: {endpoints: http://127.0.0.1:2, balance: ring_hash, hash_key: %s}\n  b: {endpoints: http://127.0.0.1:3}\n"
+                        "routes:\n  - path: /\n    upstream: {a: 50%%, b: 50%%}\n    auth: %s\n%s"
+                        % ("client_ip" if "split" in key else "'jwt:sub'", auth, f"    {key}\n" if "split" in key else ""))
+        return run("check", "-c", str(file))
+    assert check("{jwt: {jwks: 'file:/k', audience: a}}").returncode == 0
+    r = check("off")
+    assert r.returncode == 78 and "'jwt:' needs 'auth.jwt'" in r.stderr, r.stderr
 
 
 @pytest.mark.skipif(sanitized(), reason="bounds on time")

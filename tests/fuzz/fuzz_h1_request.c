@@ -72,7 +72,7 @@ static void judge(struct raw_play *p)
 	struct span body = text_span(&p->data);
 	struct forward_facts facts = { .client_address = SPAN("192.0.2.1"), .client_trusted = p->messages & 1, .scheme = SPAN("http"),
 		.port = 8080, .authority = q->authority, .attempt = 1 + (p->messages & 2), .timeout_field = FIELD_X_REQUEST_TIMEOUT_MS,
-		.timeout_ms = 1500, .trace = &trace, .rand = &dice, .set = &set, .remove = remove, .remove_count = 2, .target = q->target };
+		.timeout_ms = 1500, .trace = &trace, .set = &set, .remove = remove, .remove_count = 2, .target = q->target };
 	char *out;
 	size_t n;
 

@@ -64,6 +64,7 @@ static void draw_policies(struct dice *d, struct text *out)
 		"  cache: {ttl: 10ms, stale_while_revalidate: 1h, max_size: 64KiB}\n", "  cache: {ttl: 1s, stale_if_error: 1h}\n",
 		"  cache: {ttl: 5m, stale_while_revalidate: 10m, stale_if_error: 1h}\n",
 	};
+	static const char *const hedges[] = { "  hedge: {after: 1ms, max_extra: 100%}\n", "  hedge: {after: 7ms, max_extra: 50%}\n" };
 	if (chance(d, 40))
 		text_f(out, "%s", PICK(d, breakers));
 	if (chance(d, 40))
@@ -74,6 +75,8 @@ static void draw_policies(struct dice *d, struct text *out)
 		text_f(out, "%s", PICK(d, shared));
 	if (chance(d, 40))
 		text_f(out, "%s", PICK(d, kept));
+	if (chance(d, 40))
+		text_f(out, "%s", PICK(d, hedges));
 	if (chance(d, 20))
 		text_f(out, "  priority: %s\n", chance(d, 50) ? "sheddable" : "critical");
 }
@@ -94,6 +97,7 @@ static void draw_config(struct dice *d, struct text *out)
 		"  balance: ring_hash\n  hash_key: header:idempotency-key\n" };
 	static const char *const routes[] = {
 		"", "    fallback: {status: 200, body: sorry}\n", "    fault: {delay: 4ms, share: 50%}\n",
+		"    idempotency: {}\n", "    idempotency: {fingerprint: 0B, max_answer: 4KiB, max_keys: 1, methods: [POST, PUT, PATCH, HEAD]}\n",
 		"    fault: {abort: 503, share: 30%}\n", "    fallback: {status: 503, body: sorry}\n    fault: {delay: 2ms, abort: 500, share: 50%}\n",
 	};
 	text_f(out, "listen: 127.0.0.1:8080\nredis: {main: {url: 'redis://127.0.0.1:6379'}}\nclient: {max_request_body: %s}\ndefaults:\n  ", chance(d, 80) ? "1MiB" : "50KiB");

@@ -81,14 +81,14 @@ static struct trace trace_fixed(void)
 	struct trace t = { .request_id = "id-1", .request_id_len = 4 };
 
 	memcpy(t.trace_id, "0123456789abcdef0123456789abcdef", 32);
-	memcpy(t.parent_id, "fedcba9876543210", 16);
+	memcpy(t.span_id, "fedcba9876543210", 16);
 	return t;
 }
 
 static struct forward_facts facts_of(const struct request *q, struct trace *t)
 {
 	return (struct forward_facts){ .client_address = SPAN("192.0.2.1"), .scheme = SPAN("http"), .port = 8080,
-		.authority = q->authority, .attempt = 1, .trace = t, .rand = &dice, .target = q->target };
+		.authority = q->authority, .attempt = 1, .trace = t, .target = q->target };
 }
 
 static void said(struct text *t, const struct fields *f)
@@ -115,7 +115,7 @@ static void check_fields(const struct fields *f, const char *expected, const cha
 #define OURS \
 	"x-forwarded-for: 192.0.2.1\n" "x-forwarded-proto: http\n" "x-forwarded-host: shop.example\n" "x-forwarded-port: 8080\n"
 #define TRACED \
-	"x-request-id: id-1\n" "traceparent: 00-0123456789abcdef0123456789abcdef-fedcba9876543210-00\n"
+	"x-request-id: id-1\n" "traceparent: 00-0123456789abcdef0123456789abcdef-4ef69b3c095f8fd1-00\n"
 #define CLAIMS \
 	"X-Forwarded-For: 10.0.0.1\r\n" "X-Forwarded-Proto: https\r\n" "X-Forwarded-Host: evil\r\n" "X-Forwarded-Port: 1\r\n" \
 	"Forwarded: for=x\r\n"
@@ -224,7 +224,12 @@ static void second_attempt(void **state)
 	assert_int_equal(parent.len, 55);
 	assert_memory_equal(parent.at, "00-0123456789abcdef0123456789abcdef-", 36);
 	assert_memory_not_equal(parent.at + 36, "fedcba9876543210", 16);
-	assert_memory_equal(parent.at + 36, t.parent_id, 16);             /* the log names the span of the last try */
+	char first[16], second[16];
+	trace_try_id(&t, 1, first);
+	trace_try_id(&t, 2, second);
+	assert_memory_equal(parent.at + 36, second, 16);
+	assert_memory_not_equal(first, second, 16);
+	assert_memory_equal(t.span_id, "fedcba9876543210", 16);           /* ours stays what it is */
 	for (unsigned i = 0, n = 0; i < out.fields.count; i++) {
 		n += out.fields.at[i].id == FIELD_X_OUTRIGGER_ATTEMPT;
 		assert_true(n <= 1);
@@ -293,6 +298,27 @@ static void operator_has_the_last_word(void **state)
 	check_fields(&out.fields, "x-forwarded-for: 192.0.2.1\nx-forwarded-host: shop.example\nx-forwarded-port: 8080\n" TRACED
 		"x-team: search\nAccept: b\nx-forwarded-proto: https\n", "set and remove");
 	assert_true(span_eq(out.authority, SPAN("other.example")));
+}
+
+/* Whatever Connection names: a policy's field is not the client's to take away. The operator's wish comes after it. */
+static void policies_have_a_word_too(void **state)
+{
+	static const struct span remove[] = { { "x-role", 6 } };
+	struct request q = request_of("X-User: root\r\nConnection: x-user, x-role, close\r\nAccept: a\r\n"), out;
+	struct trace t = trace_fixed();
+	struct forward_facts facts = facts_of(&q, &t);
+	struct fields own;
+
+	(void)state;
+	assert_true(fields_init(&own, &arena, 3));
+	assert_true(fields_add(&own, SPAN("x-user"), SPAN("ann")));
+	assert_true(fields_add(&own, SPAN("x-role"), SPAN("admin")));
+	facts.own = &own;
+	facts.remove = remove;
+	facts.remove_count = 1;
+	assert_true(forward_request(&out, &q, &facts, &arena));
+	check_fields(&out.fields, "Accept: a\nx-forwarded-for: 192.0.2.1\nx-forwarded-proto: http\nx-forwarded-host: shop.example\nx-forwarded-port: 8080\nvia: 1.1 outrigger\n" TRACED
+		"x-user: ann\n", "own");
 }
 
 static void target_and_authority_are_the_callers(void **state)
@@ -516,10 +542,10 @@ static void traces(void **state)
 		trace_begin(&t, &q, &dice, 1700000000000);
 		if (t.continued != table[i].continued || t.sampled != table[i].sampled)
 			fail_msg("'%s': continued %d sampled %d", table[i].value, t.continued, t.sampled);
-		assert_true(is_hex(t.trace_id, 32) && is_hex(t.parent_id, 16));
+		assert_true(is_hex(t.trace_id, 32) && is_hex(t.span_id, 16));
 		assert_int_equal(memcmp(t.trace_id, good + 3, 32) == 0, t.continued);
 		assert_int_equal(memcmp(t.caller_id, good + 36, 16) == 0, t.continued);
-		assert_memory_not_equal(t.parent_id, good + 36, 16);
+		assert_memory_not_equal(t.span_id, good + 36, 16);
 		facts = facts_of(&q, &t);
 		assert_true(forward_request(&out, &q, &facts, &arena));
 		assert_int_equal(fields_have(&out.fields, FIELD_TRACESTATE), t.continued);
@@ -544,7 +570,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fields_of_a_stranger), cmocka_unit_test(fields_of_a_trusted_peer),
 		cmocka_unit_test(unix_socket_has_no_address), cmocka_unit_test(second_attempt), cmocka_unit_test(deadlines),
-		cmocka_unit_test(operator_has_the_last_word),
+		cmocka_unit_test(operator_has_the_last_word), cmocka_unit_test(policies_have_a_word_too),
 		cmocka_unit_test(target_and_authority_are_the_callers), cmocka_unit_test(no_memory),
 		cmocka_unit_test(replies), cmocka_unit_test(replies_edited), cmocka_unit_test(timeouts), cmocka_unit_test(request_ids),
 		cmocka_unit_test(uuids), cmocka_unit_test(traces), cmocka_unit_test(two_traceparents_are_none),

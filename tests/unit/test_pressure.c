@@ -137,10 +137,23 @@ static void test_smoothing(void **state)
 {
 	(void)state;
 	p = (struct pressure){ 0 };
-	assert_true(is_near(pressure_smooth(&p, 100), 25));
+	assert_true(is_near(pressure_smooth(&p, 100, 0), 25));
 	for (unsigned i = 0; i < 40; i++)
-		pressure_smooth(&p, 100);
+		pressure_smooth(&p, 100, 0);
 	assert_true(is_near(p.delay_us, 100));
+}
+
+static void test_one_measurement_is_not_believed_whole(void **state)
+{
+	unsigned samples = 0;
+	(void)state;
+	p = (struct pressure){ 0 };
+	assert_true(is_near(pressure_smooth(&p, 60e6, 20 * MS), 25 * MS));        /* a machine that has slept for a minute */
+	assert_true(pressure_smooth(&p, 0, 20 * MS) < 20 * MS);
+	p = (struct pressure){ 0 };
+	while (pressure_smooth(&p, 2e6, 20 * MS) < 5e5)           /* but two seconds again and again are believed soon */
+		samples++;
+	assert_true(samples < 6);
 }
 
 int main(void)
@@ -150,6 +163,7 @@ int main(void)
 		cmocka_unit_test(test_who_is_turned_away), cmocka_unit_test(test_it_rises_at_once_and_falls_slowly),
 		cmocka_unit_test(test_it_ends_below_the_limit_not_at_it), cmocka_unit_test(test_news_are_told_once),
 		cmocka_unit_test(test_the_worst_counts), cmocka_unit_test(test_smoothing),
+		cmocka_unit_test(test_one_measurement_is_not_believed_whole),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

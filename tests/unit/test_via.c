@@ -106,7 +106,7 @@ static void the_instance_is_told_as_a_comment(void **state)
 		struct request q = request_of(""), out;
 		struct trace trace;
 		struct rand dice = { 0 };
-		struct forward_facts facts = { .scheme = SPAN("http"), .authority = q.authority, .attempt = 1, .trace = &trace, .rand = &dice,
+		struct forward_facts facts = { .scheme = SPAN("http"), .authority = q.authority, .attempt = 1, .trace = &trace,
 			.target = q.target, .instance = span_of(table[i].instance) };
 
 		trace_begin(&trace, &q, &dice, 1);

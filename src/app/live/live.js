@@ -151,7 +151,7 @@ function show_routes(f) {
     const a = history_[Math.max(0, n - 61)].routes[r.name] || { requests: 0, failed: 0 }, b = history_[n - 1].routes[r.name];
     const pick = k => h => (h.routes[r.name] || b)[k];
     const name = el("th", r.name); name.scope = "row"; name.title = (r.hosts || []).join(", ") + (r.path || "");
-    if (r.split) name.append(el("span", r.split.versions.map(v => ` ${v.upstream} ${+(v.share * 100).toFixed(4)}%${v.taken_back ? " taken back" : ""}`).join(","), "quiet"));
+    if (r.split) name.append(el("br"), el("span", r.split.versions.map(v => `${v.upstream} ${+(v.share * 100).toFixed(4)}%${v.taken_back ? " taken back" : ""}`).join(", "), "quiet"));
     let spark = sparks.get(r.name);
     if (!spark) { spark = el("canvas"); spark.setAttribute("aria-hidden", "true"); sparks.set(r.name, spark); }
     const td = cell(""); td.append(spark);
@@ -266,7 +266,7 @@ function more(tr, r, all) {
   td.colSpan = 7;
   if (facts) td.append(el("p", `${r.status} ${r.reason}: ${facts.title}. ${facts.text}`));
   td.append(el("p", all.filter(p => p[1] > 0).map(([k, v]) => `${part_words[k]} ${ms(v)} ms`).join(" · ") || "Answered at once."));
-  for (const t of r.tried) td.append(el("p", `tried ${t.endpoint}: ${t.reason || t.status} after ${ms(t.ms)} ms`));
+  for (const t of r.tried) td.append(el("p", `tried ${t.endpoint}: ${t.reason || t.status || "cancelled"} after ${ms(t.ms)} ms`));
   td.append(el("p", `request ${r.request_id}, client ${r.client || "local"}, ${r.upstream ? `upstream ${r.upstream}, ` : ""}${r.endpoint ? `endpoint ${r.endpoint}, ` : ""}${r.attempts} attempt${r.attempts === 1 ? "" : "s"}, ${r.bytes_in} bytes in, ${r.bytes_out} out, served by ${r.served_by}`, "quiet"));
   out.append(td);
   tr.after(out);
