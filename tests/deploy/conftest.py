@@ -26,6 +26,7 @@ EVERYTHING = {
     "routes": [{"name": "limited", "path": "/limited", "upstream": "app", "rate_limit": "1/h"},
                {"name": "together", "path": "/together", "upstream": "app", "rate_limit": {"rate": "1/h", "store": "main"}},
                {"name": "split", "path": "/split", "upstream": {"app": "90%", "dead": "10%"}, "guard": {}},
+               {"name": "quick", "path": "/quick", "upstream": "app", "hedge": {}},
                {"name": "once", "path": "/once", "upstream": "app", "idempotency": {}},
                {"name": "known", "path": "/known", "upstream": "app", "auth": {"jwt": {"jwks": "file:/nowhere/keys.json", "audience": "app"}}},
                {"name": "kept", "path": "/kept", "upstream": "app", "cache": {}},
