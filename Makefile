@@ -206,7 +206,8 @@ packages-test:                          ## ... what the tests need
 	$Q$(INSTALL_MISSING) $(PACKAGES_TEST:%='%')
 packages-bench:                         ## ... what the bench needs
 	$Q$(INSTALL_MISSING) $(PACKAGES_BENCH:%='%')
-test: packages-test packages-ship       ## everything: installs what is missing, builds, lints, tests; sanitizers included
+test: packages-test                     ## everything: installs what is missing, builds, lints, tests; sanitizers included
+	$Q$(MAKE) packages-ship
 	$Q$(MAKE) lint
 	$Q$(MAKE) VARIANT=release all unit
 	$Q$(MAKE) VARIANT=debug unit edge-unit scenario torture

@@ -70,7 +70,7 @@ bool conf_store_exists(struct conf_reading *, struct span name);
 bool conf_read_duration(struct conf_reading *, const char *key, struct span text, const char *min, const char *max, uint64_t *us);
 /* In the check of a block: what the block of that name says on the same route; *settings NULL: it is not named there. false: this is not
  * about one route, and nothing can be said. */
-bool conf_beside(struct conf_reading *, const char *block, const void **settings);
+bool conf_beside(const struct conf_reading *, const char *block, const void **settings);
 struct arena *conf_arena(struct conf_reading *);      /* lives as long as the configuration */
 /* For readers of a route's keys: the upstream of that name, or the one made for that URL. NULL: there is none, and that is complained about. */
 struct conf_upstream *conf_upstream_of(struct conf_reading *, struct span name_or_url);

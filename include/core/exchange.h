@@ -52,6 +52,7 @@ struct pipe {
 	ptrdiff_t credit;                     /* bytes that may still be sent ahead      */
 	size_t    owed;                       /* taken by the receiver, not granted yet  */
 	uint64_t  total;                      /* bytes that came in                      */
+	bool      draining;                   /* reply: what is held goes out now, one by one     */
 	struct buf held;                      /* request: kept for (re)sending; reply: waiting for the head's commit */
 };
 
@@ -87,6 +88,7 @@ struct exchange {
 	bool                spawned;          /* a policy's own request: exchange_spawn                            */
 	bool                expendable;       /* ... that nobody needs (a hedge): who would have to make it wait, or is not well, turns it away,
 	                                         and does not count it as refused */
+	unsigned short      note;             /* the observer's: worker.on_begin and on_over                       */
 	/* ── policies may write ── */
 	const struct claims *claims;          /* of a verified token: see claims.h; NULL: there is none */
 	uint64_t            deadline_us;      /* absolute; TIMER_NEVER: none             */
@@ -95,6 +97,7 @@ struct exchange {
 	struct endpoint    *endpoint;         /* where the next call goes; set by balance */
 	unsigned char       priority;         /* 0 critical, 1 default, 2 sheddable */
 	enum field_id       timeout_field;    /* in which the time left is told upstream; FIELD_OTHER: not at all */
+	bool                request_tapped;   /* a door inside has a request_tap, and wants to see this request's body */
 	size_t              replay_bytes;     /* how much request body is kept for another try; set by retry */
 	bool                reused_dead;      /* set by the back: failed on a reused connection before any reply byte, nothing else known */
 	bool                request_reached;  /* set by the back: some byte of this try's request may have been seen by the endpoint */
@@ -118,6 +121,7 @@ struct exchange {
 	struct pipe         request_body, reply_body;
 	uint64_t            request_taken;    /* body bytes that the running call has taken */
 	uint64_t            request_paid;     /* the most that any call has taken: what was paid back to the client */
+	struct { void (*here)(struct exchange *, void *slot); void *slot; size_t bytes; } awaited;     /* exchange_await_body */
 	bool                keeping;          /* request_body.held begins at byte 0      */
 	bool                committed;
 	bool                reply_written;    /* the client has it all                   */

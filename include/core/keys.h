@@ -23,7 +23,7 @@ enum jws_alg {
 const char *jws_alg_name(enum jws_alg);
 bool jws_alg_of(struct span word, enum jws_alg *);         /* to the letter: never "none" */
 
-enum key_verdict { KEY_FITS, KEY_FITS_NOT, KEY_UNKNOWN };     /* KEY_UNKNOWN: no key of that name */
+enum key_verdict { KEY_FITS, KEY_FITS_NOT, KEY_UNKNOWN };     /* KEY_UNKNOWN: maybe a key that is not in the set yet */
 
 struct key_set;
 struct key_set_ops {

@@ -83,7 +83,7 @@ struct policy_type {
 	enum answer (*admit) (struct policy *, struct exchange *, void *slot);
 	enum answer (*judge) (struct policy *, struct exchange *, void *slot);
 	void        (*tap)   (struct policy *, struct exchange *, void *slot, struct span bytes);
-	/* Watches request bytes as they come in, each once; those before its admit are in ex->request_body.held then. */
+	/* With ex->request_tapped set in admit: watches request bytes as they come in; those before that are in ex->request_body.held then. */
 	void        (*request_tap)(struct policy *, struct exchange *, void *slot, const struct slice *bytes, bool end);
 	void        (*settle)(struct policy *, struct exchange *, void *slot, enum ending);
 };
@@ -98,6 +98,9 @@ void exchange_answer(struct exchange *, enum answer);
 void exchange_refuse(struct exchange *, enum reason, unsigned retry_after_s, const char *detail);
 /* In admit, for a policy with a `dry_run`: refuses and says TURN; or only counts and logs that it would have (would_refuse), and says PASS. */
 enum answer exchange_turn_away(struct exchange *, bool dry_run, enum reason, unsigned retry_after_s, const char *detail);
+/* In admit, before LATER: `here` is called once, from an event, when the request's body is complete or its first `bytes` are here (at most
+ * PIPE_WINDOW; they stand in request_body.held). true: they are already, and nobody is called. NULL for `here`: never mind. */
+bool exchange_await_body(struct exchange *, size_t bytes, void (*here)(struct exchange *, void *slot), void *slot);
 /* A field of the reply that the client will get, whoever makes it. Name in lower case; both must outlive the exchange. A few at most: what is
  * beyond them, or memory, is left out. */
 void exchange_add_reply_field(struct exchange *, struct span name, struct span value);

@@ -25,7 +25,7 @@ struct route {
 	size_t            *slot_at;           /* [depth]: offset of each door's slot in the exchange's slot memory */
 	size_t             slot_bytes;
 	unsigned           depth;
-	bool               tapped, request_tapped;    /* a door watches reply bytes; request bytes */
+	bool               tapped;            /* a door watches reply bytes */
 	unsigned           attempt_from;      /* doors from here inward belong to one try (inside retry); = depth when none */
 	struct fields      request_set, reply_set;
 	struct route_stats *stats;            /* of this worker */

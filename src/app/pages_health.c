@@ -1,5 +1,6 @@
 /* pages_health.c - the probes. /livez never asks about upstreams: restarting outrigger would not heal them. */
 #include "app/reload.h"
+#include "core/keys.h"
 #include "pages.h"
 #include "totals.h"
 #include "words.h"
@@ -85,6 +86,16 @@ static void upstream_line(const struct server *s, unsigned i, struct text *out)
 		!c->required ? ' ' : sum.usable ? '+' : '-', SPAN_ARG(c->name), sum.usable, sum.endpoints, c->required ? "" : "not ");
 }
 
+/* A mark, not a verdict: other routes serve without them. */
+static void keys_line(void *self, const struct core_kind *kind, struct span name, void *core)
+{
+	struct text *out = self;
+	begin_line(out, key_source_serial(core) ? '+' : '!', SPAN("keys"));
+	text_f(out, SPAN_FMT "   ", SPAN_ARG(name));
+	kind->summary(core, clock_now_us(), out);
+	text_char(out, '\n');
+}
+
 void page_readyz(struct admin *a, const struct exchange *ex, struct page *out)
 {
 	const struct server *s = a->server;
@@ -101,6 +112,7 @@ void page_readyz(struct admin *a, const struct exchange *ex, struct page *out)
 		}
 		for (unsigned i = 0; i < s->conf->upstream_count; i++)
 			upstream_line(s, i, body);
+		shared_each(s->shared, &key_source_kind, keys_line, body);
 	}
 	text_add(body, ready ? SPAN("ready\n") : SPAN("not ready\n"));
 }

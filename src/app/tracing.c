@@ -244,6 +244,19 @@ static bool write_url(char url[URL_BYTES], struct span otlp)
 	return otlp.len && !t.cut;
 }
 
+/* What is old when it is switched on again is nobody's any more. */
+static void switch_off(struct tracing *t)
+{
+	worker_disarm(&t->control->worker, &t->tick);
+	worker_disarm(&t->control->worker, &t->again);
+	for (unsigned i = 0; i < t->ring_count; i++) {
+		struct ring *r = t->rings[i];
+		__atomic_store_n(&r->head, r->head + waiting_in(r), __ATOMIC_RELEASE);
+	}
+	if (!t->fetch)
+		forget(t);
+}
+
 void tracing_adopt(struct tracing *t, struct conf *conf)
 {
 	struct conf *before = t->conf;
@@ -254,7 +267,7 @@ void tracing_adopt(struct tracing *t, struct conf *conf)
 	if (on)
 		worker_arm(&t->control->worker, &t->tick, TICK_US, ticked);
 	else
-		worker_disarm(&t->control->worker, &t->tick);
+		switch_off(t);
 }
 
 struct tracing_counts tracing_counts(const struct tracing *t)

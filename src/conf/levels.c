@@ -180,8 +180,7 @@ void level_check(struct load *load, const struct place *place, const struct node
 		const struct conf_block *block = &load->conf->blocks[i];
 		if (!level->present[i] || level->broken[i])
 			continue;
-		struct conf_reading r = { .load = load, .place = place, .node = level->nodes[i] ? level->nodes[i] : at, .block = block,
-			.level_of = place ? level : NULL };
+		struct conf_reading r = { .load = load, .place = place, .node = level->nodes[i] ? level->nodes[i] : at, .block = block };
 		for (unsigned n = 0; n < 3 && levels[n]; n++)
 			r.bases[n] = levels[n][i];
 		require_anywhere(&r, block);
@@ -190,13 +189,14 @@ void level_check(struct load *load, const struct place *place, const struct node
 	}
 }
 
-bool conf_beside(struct conf_reading *r, const char *name, const void **settings)
+bool conf_beside(const struct conf_reading *r, const char *name, const void **settings)
 {
+	const struct conf_route *route = r->load->route;
 	struct finding f;
 	*settings = NULL;
-	if (!r->level_of || !level_find(r->load->conf, span_of(name), &f) || r->level_of->broken[f.block])
+	if (!route || !level_find(r->load->conf, span_of(name), &f))
 		return false;
-	if (r->level_of->present[f.block])
-		*settings = r->level_of->settings[f.block];
+	if (route->present[f.block])
+		*settings = route->settings[f.block];
 	return true;
 }

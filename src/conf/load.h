@@ -99,7 +99,6 @@ struct conf_reading {
 	/* A check: the block's struct at its levels, most specific first, for finding who wrote a key. */
 	const struct conf_block *block;
 	const void *bases[3];
-	const struct level *level_of;           /* all that holds there; NULL: not of one route */
 };
 /* A mapping onto the struct at `base`; unknown and refused keys are reported and taken out of the tree. */
 void schema_apply(struct conf_reading *, const struct conf_key *keys, struct node *map, void *base);

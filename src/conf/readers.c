@@ -224,6 +224,10 @@ bool read_collector(struct conf_reading *r, void *field, struct span text, unsig
 {
 	(void)field; (void)index;
 	size_t scheme = span_starts(text, SPAN("https://")) ? 8 : span_starts(text, SPAN("http://")) ? 7 : 0;
+	if (span_has(text, '@')) {                /* it would stand in logs */
+		conf_complain(r, text, "a URL with a user name is not supported");
+		return false;
+	}
 	if (!text.len || (scheme && text.len > scheme && text.at[scheme] != '/' && check_field_value(text) && !span_has(text, ' ')))
 		return true;
 	conf_complain(r, text, "'" SPAN_FMT "' is not the URL of a collector", SPAN_ARG(text));

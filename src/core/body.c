@@ -80,6 +80,11 @@ static void give(struct exchange *ex, struct slice bytes, bool end)
 	ex->ops->body(ex->call, bytes, end);
 }
 
+static bool has_come(const struct exchange *ex, size_t bytes)
+{
+	return ex->request_body.state == PIPE_ENDED || ex->request_body.held.len >= bytes;
+}
+
 static void tap_request(struct exchange *ex, const struct slice *bytes, bool end)
 {
 	for (unsigned i = ex->walk.from; i < ex->walk.let_in; i++)
@@ -99,7 +104,7 @@ void exchange_request_body(struct exchange *ex, struct slice bytes, bool end)
 		exchange_client_fault(ex, REASON_request_body_too_large, NULL);
 		return;
 	}
-	if (ex->route->request_tapped && !ex->tunnel)
+	if (ex->request_tapped && !ex->tunnel)
 		tap_request(ex, &bytes, end);
 	if (ex->call) {
 		bool over = ex->tunnel && end && ex->reply_body.state == PIPE_ENDED;
@@ -118,6 +123,22 @@ void exchange_request_body(struct exchange *ex, struct slice bytes, bool end)
 		return;                   /* the answer did not wait for the rest of the request: nobody wants it */
 	if (bytes.len && !buf_keep(&p->held, bytes))
 		exchange_client_fault(ex, REASON_internal_error, NULL);
+	else if (ex->awaited.here && has_come(ex, ex->awaited.bytes)) {
+		void (*here)(struct exchange *, void *) = ex->awaited.here;
+		ex->awaited.here = NULL;
+		here(ex, ex->awaited.slot);
+	}
+}
+
+bool exchange_await_body(struct exchange *ex, size_t bytes, void (*here)(struct exchange *, void *slot), void *slot)
+{
+	must(bytes <= PIPE_WINDOW && (!here || !ex->call));
+	if (here && has_come(ex, bytes))
+		return true;
+	ex->awaited.here = here;
+	ex->awaited.slot = slot;
+	ex->awaited.bytes = bytes;
+	return false;
 }
 
 void body_call_begins(struct exchange *ex) { ex->request_taken = 0; }
@@ -153,7 +174,7 @@ void exchange_request_taken(struct exchange *ex, size_t n)
 
 bool exchange_may_splice_request(const struct exchange *ex)
 {
-	return ex->call && (!ex->keeping || keeps_in_vain(ex)) && !ex->tunnel && !ex->route->request_tapped && ex->ops->splices;
+	return ex->call && (!ex->keeping || keeps_in_vain(ex)) && !ex->tunnel && !ex->request_tapped && ex->ops->splices;
 }
 
 bool exchange_may_splice_reply(const struct exchange *ex)
@@ -207,19 +228,22 @@ void body_commit(struct exchange *ex)
 		ex->request_body.state = PIPE_FLOWING;
 		ex->last_byte_us = ex->worker->now_us;
 	}
-	/* The pieces leave the queue one by one: send_body may be the end of the exchange, but not before the last one. */
-	while (!buf_empty(&p->held)) {
+	/* The pieces leave the queue one by one. send_body may be the end of the exchange, or pay for what it took and so bring more, which then
+	 * goes behind what is still here. */
+	p->draining = true;
+	while (ex->walk.state != WALK_OVER && !buf_empty(&p->held)) {
 		struct slice s = p->held.first->slice;
-		bool last = s.len == p->held.len;
+		bool end = s.len == p->held.len && p->state == PIPE_ENDED;
 		if (s.chunk)
 			chunk_ref(s.chunk);
 		buf_drop(&p->held, s.len);
-		send_on(ex, s, last && p->state == PIPE_ENDED);
+		send_on(ex, s, end);
 		chunk_unref(s.chunk);
-		if (last || ex->walk.state != WALK_STREAMING)
+		if (end)
 			return;
 	}
-	if (p->state == PIPE_ENDED)
+	p->draining = false;
+	if (ex->walk.state != WALK_OVER && p->state == PIPE_ENDED)
 		send_on(ex, slice_of(SPAN_NONE), true);
 }
 
@@ -238,8 +262,7 @@ void exchange_upstream_body(struct exchange *ex, struct slice bytes, bool end)
 		exchange_count_try(ex, REASON_NONE);
 		ex->call = NULL;
 	}
-	/* behind what is held: a client that takes the first of it at once may bring forth more within body_commit */
-	if (ex->committed && buf_empty(&p->held))
+	if (ex->committed && !p->draining)
 		send_on(ex, bytes, end);
 	else if (bytes.len && !buf_keep(&p->held, bytes))
 		walk_cut(ex, -1, REASON_internal_error);

@@ -42,7 +42,6 @@ static void add_door(struct route *r, struct policy *door)
 	if (!type->per_try)
 		r->attempt_from = r->depth + 1;
 	r->tapped |= type->tap != NULL;
-	r->request_tapped |= type->request_tap != NULL;
 	r->slot_at[r->depth] = r->slot_bytes;
 	/* even an empty slot has an address of its own: exchange_cut finds the door by it */
 	r->slot_bytes += (type->slot_size + SLOT_ALIGN) / SLOT_ALIGN * SLOT_ALIGN;
@@ -115,7 +114,7 @@ static bool build_way(struct route *r, struct route *base, const struct router_p
 	r->others = NULL;
 	r->other_count = r->depth = 0;
 	r->slot_bytes = r->attempt_from = 0;
-	r->tapped = r->request_tapped = false;
+	r->tapped = false;
 	lead_to(r, parts, conf->upstream);
 	if (!room_for_chain(r, parts->type_count))
 		return false;

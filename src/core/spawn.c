@@ -1,5 +1,6 @@
 /* spawn.c - a policy's own requests, and calls that a policy serves itself. */
 #include "base/must.h"
+#include "core/claims.h"
 #include "core/exchange.h"
 #include "local.h"
 #include "walk.h"
@@ -54,6 +55,22 @@ void exchange_take_way(struct exchange *ex, const struct route *way)
 	ex->endpoint = NULL;
 }
 
+static bool copy_claims(struct exchange *ex, const struct claims *from)
+{
+	struct claims *claims = arena_take(&ex->arena, sizeof(*claims));
+	struct claim *at = arena_take(&ex->arena, from->count * sizeof(*at) + 1);
+	if (!claims || !at)
+		return false;
+	for (unsigned i = 0; i < from->count; i++) {
+		at[i] = (struct claim){ arena_copy(&ex->arena, from->at[i].name), arena_copy(&ex->arena, from->at[i].value) };
+		if (!at[i].name.at || !at[i].value.at)
+			return false;
+	}
+	*claims = (struct claims){ at, from->count };
+	ex->claims = claims;
+	return true;
+}
+
 static bool copy_facts(struct exchange *ex, const struct exchange *model)
 {
 	ex->trace = model->trace;
@@ -68,7 +85,7 @@ static bool copy_facts(struct exchange *ex, const struct exchange *model)
 	ex->scheme = arena_copy(&ex->arena, model->scheme);
 	ex->slots = arena_take(&ex->arena, ex->route->slot_bytes + 1);
 	return ex->slots && (!model->own.count || fields_copy(&ex->own, &model->own, &ex->arena, 0))
-		&& request_copy(&ex->request, &model->request, &ex->arena);
+		&& (!model->claims || copy_claims(ex, model->claims)) && request_copy(&ex->request, &model->request, &ex->arena);
 }
 
 static void say_nothing(void *client, struct exchange *ex) { (void)client; (void)ex; }
@@ -129,6 +146,8 @@ struct attempt exchange_last_try(const struct exchange *ex)
 
 void exchange_credit(struct exchange *ex, const struct exchange *from)
 {
+	if (ex->walk.let_in <= from->route->fork)
+		ex->route = from->route;          /* the way that it went; up to the fork they are the same */
 	take_credit(ex, from);
 	if (!from->tried_count || !(ex->tried = arena_take(&ex->arena, ATTEMPTS_MAX * sizeof(*ex->tried))))
 		return;

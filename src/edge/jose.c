@@ -121,20 +121,22 @@ static bool is_signed_with(const struct jose_key *k, struct span token)
 static enum key_verdict jose_verify(const struct key_set *set, enum jws_alg alg, struct span kid, struct span token)
 {
 	const struct jose *j = (const struct jose *)set;
-	unsigned tries = 0;
-	bool known = false;
+	unsigned tries = 0, fits = 0;
+	bool named = false;
 	for (unsigned i = 0; i < set->count && tries < TRIES_MAX; i++) {
 		const struct jose_key *k = &j->at[i];
 		if (kid.len && k->kid.len && !span_eq(kid, k->kid))
 			continue;
-		known = true;
+		fits++;
+		named |= kid.len && k->kid.len;
 		if (!key_is_for(j, k, alg) || !has_length(token, signature_bytes(k, alg)))
 			continue;
 		if (is_signed_with(k, token))
 			return KEY_FITS;
 		tries++;                          /* without a kid: one token must not cost us the work of all keys */
 	}
-	return known ? KEY_FITS_NOT : KEY_UNKNOWN;
+	/* Without names on both sides nobody can say whether the key is another one: then it may be a new one. */
+	return fits && (named || !tries) ? KEY_FITS_NOT : KEY_UNKNOWN;
 }
 
 static const struct key_set_ops jose_ops = { jose_verify, jose_free };

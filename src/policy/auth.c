@@ -18,7 +18,7 @@
 enum { LOOK_AGAIN_US = 5000, FORWARDS_MAX = 16, CHALLENGE_MAX = 320 };
 
 struct auth_conf {
-	bool   enabled, required, dry_run;
+	bool   enabled, required, preflight, dry_run;
 	struct span      jwks;
 	struct jwt_terms terms;
 	struct key_terms keys;
@@ -101,6 +101,7 @@ static const struct conf_key jwt_keys[] = {
 	CONF_ROW(CONF, "forward", forward, CONF_T_MAP, .read = read_forward, .example = "{sub: x-user}",
 		.help = "claims that the upstream gets in fields; such fields of clients are taken out"),
 	CONF_BOOL(CONF, "required", required, "true", "false: a request without a token passes; one with a bad token does not"),
+	CONF_BOOL(CONF, "preflight", preflight, "false", "true: a browser's preflight (OPTIONS), which never has a token, passes"),
 	CONF_DURATION(CONF, "refresh", keys.refresh_us, "10m", "1s", "24h",
 		"keys are fetched again after so long, when their server names no max-age"),
 	CONF_DURATION(CONF, "timeout", keys.timeout_us, "5s", "10ms", "60s", "of one fetch of the keys"),
@@ -140,7 +141,8 @@ static bool auth_check(struct conf_reading *r, void *settings)
 }
 
 static const struct conf_block auth_block = {
-	.name = "auth", .keys = auth_keys, .size = sizeof(struct auth_conf), .levels = CONF_EVERYWHERE, .optional = true, .check = auth_check,
+	.name = "auth", .keys = auth_keys, .size = sizeof(struct auth_conf), .levels = CONF_DEFAULTS | CONF_ROUTE, .optional = true,
+	.check = auth_check,
 	.help = "who may come in: bearer tokens that are checked here",
 };
 
@@ -239,7 +241,8 @@ static struct policy *auth_open(const void *settings, const struct policy_env *e
 	d->shared = env->shared;
 	d->core = shared_take(env->shared, &auth_kind, env->route->name, NULL);
 	d->source = d->core ? key_source_take(env->shared, d->conf.jwks, &d->conf.keys) : NULL;
-	if (d->source && jwt_cache_init(&d->cache, d->conf.remembered, rand_next(&env->worker->rand)))
+	jwt_cache_init(&d->cache, d->conf.remembered, rand_next(&env->worker->rand));
+	if (d->source)
 		return &d->base;
 	auth_close(&d->base);
 	return NULL;
@@ -253,11 +256,18 @@ static bool auth_wanted(const struct conf_route *route, const void *settings, bo
 
 /* ── a request's token ── */
 
+/* As the Fetch standard has it. */
+static bool is_preflight(const struct exchange *ex)
+{
+	return ex->request.method == METHOD_OPTIONS && fields_have(&ex->request.fields, FIELD_ORIGIN)
+		&& fields_find_name(&ex->request.fields, SPAN("access-control-request-method"));
+}
+
 /* JWT_allowed: *token is to be looked at. Two fields could be read as one by us and as the other by the upstream. */
 static enum jwt_verdict find_token(const struct auth *d, const struct exchange *ex, struct span *token)
 {
 	const struct field *f = fields_find(&ex->request.fields, FIELD_AUTHORIZATION);
-	enum jwt_verdict without = d->conf.required ? JWT_no_token : JWT_anonymous;
+	enum jwt_verdict without = d->conf.required && !(d->conf.preflight && is_preflight(ex)) ? JWT_no_token : JWT_anonymous;
 	struct span value;
 
 	if (!f)
@@ -266,7 +276,7 @@ static enum jwt_verdict find_token(const struct auth *d, const struct exchange *
 		if (g->id == FIELD_AUTHORIZATION)
 			return JWT_malformed;
 	value = f->value;
-	if (!span_starts_nocase(value, SPAN("bearer")) || (value.len > 6 && value.at[6] != ' '))
+	if (!span_starts_nocase(value, SPAN("bearer")) || (value.len > 6 && value.at[6] != ' ' && value.at[6] != '\t'))
 		return without;
 	*token = span_trim(span_from(value, 6));
 	return token->len == 0 ? JWT_malformed : token->len > d->conf.max_token_size ? JWT_too_large : JWT_allowed;

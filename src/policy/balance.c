@@ -32,12 +32,17 @@ static const struct conf_key balance_keys[] = {
 		"least_requests (of two drawn at random), round_robin (weighted, smooth), random, "
 		"ewma (of two, the one with less latency x requests), ring_hash (the same hash_key to the same endpoint)"),
 	CONF_CUSTOM(struct balance_conf, "hash_key", key, read_key, "client_ip",
-		"for ring_hash: client_ip, header:NAME, cookie:NAME, route, or a list; "
+		"for ring_hash: client_ip, header:NAME, cookie:NAME, jwt:CLAIM, route, or a list; "
 		"an endpoint keeps its keys unless a quarter busier than its share"),
 	CONF_END
 };
+static bool balance_check(struct conf_reading *r, void *settings)
+{
+	return rate_key_check(r, &((const struct balance_conf *)settings)->key, "hash_key");
+}
+
 static const struct conf_block balance_block = {
-	.keys = balance_keys, .size = sizeof(struct balance_conf), .levels = CONF_DEFAULTS | CONF_UPSTREAM,
+	.keys = balance_keys, .size = sizeof(struct balance_conf), .levels = CONF_DEFAULTS | CONF_UPSTREAM, .check = balance_check,
 	.help = "which endpoint gets the next try",
 };
 

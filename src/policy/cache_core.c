@@ -21,14 +21,14 @@ struct cache_entry {
 
 /* ── keys ── */
 
-/* The versions of a split (ways of one route) have answers of their own. */
-static bool page_key(const struct exchange *ex, struct text *out)
+/* Of a split route: what one version answers is not the other's answer. */
+static bool page_key(const struct request *r, struct span upstream, struct text *out)
 {
-	text_add(out, ex->route->upstream->name);
+	text_add(out, r->authority);
 	text_char(out, '\n');
-	text_add(out, ex->request.authority);
+	text_add(out, r->target);
 	text_char(out, '\n');
-	text_add(out, ex->request.target);
+	text_add(out, upstream);
 	return !out->cut;
 }
 
@@ -74,21 +74,21 @@ static void entry_drop(struct cache_core *core, struct cache_entry *e)
 	free(page);
 }
 
-static struct cache_page *page_find(struct cache_core *core, const struct exchange *ex)
+static struct cache_page *page_find(struct cache_core *core, const struct request *r, struct span upstream)
 {
 	char memory[KEY_MAX];
 	struct text key;
 	text_over(&key, memory, sizeof(memory));
-	struct map_entry *found = page_key(ex, &key) ? map_find(&core->pages, text_span(&key)) : NULL;
+	struct map_entry *found = page_key(r, upstream, &key) ? map_find(&core->pages, text_span(&key)) : NULL;
 	return found ? container_of(found, struct cache_page, entry) : NULL;
 }
 
-static struct cache_page *page_new(struct cache_core *core, const struct exchange *ex)
+static struct cache_page *page_new(struct cache_core *core, const struct request *r, struct span upstream)
 {
 	char memory[KEY_MAX];
 	struct text key;
 	text_over(&key, memory, sizeof(memory));
-	if (!page_key(ex, &key))
+	if (!page_key(r, upstream, &key))
 		return NULL;
 	struct cache_page *page = calloc(1, sizeof(*page) + key.len);
 	if (!page)
@@ -114,11 +114,12 @@ static bool answers(const struct cache_entry *e, const struct request *r)
 
 static struct cache_entry *entry_find(struct cache_core *core, const struct exchange *ex)
 {
-	struct cache_page *page = page_find(core, ex);
+	const struct request *r = &ex->request;
+	struct cache_page *page = page_find(core, r, ex->route->upstream->name);
 	if (!page)
 		return NULL;
 	list_each(l, &page->variants)
-		if (answers(container_of(l, struct cache_entry, variant), &ex->request))
+		if (answers(container_of(l, struct cache_entry, variant), r))
 			return container_of(l, struct cache_entry, variant);
 	return NULL;
 }
@@ -181,13 +182,14 @@ static struct cache_entry *entry_new(const struct request *r, struct capture *c,
 
 bool cache_keep(struct cache_core *core, const struct exchange *ex, struct capture *c, const struct cache_terms *t, uint64_t now_us)
 {
-	struct cache_entry *e = entry_new(&ex->request, c, t, now_us);
+	const struct request *r = &ex->request;
+	struct cache_entry *e = entry_new(r, c, t, now_us);
 	if (!e)
 		return false;
 	pthread_mutex_lock(&core->lock);
 	struct cache_entry *before = entry_find(core, ex);
-	struct cache_page *page = page_find(core, ex);
-	page = page ? page : page_new(core, ex);
+	struct cache_page *page = page_find(core, r, ex->route->upstream->name);
+	page = page ? page : page_new(core, r, ex->route->upstream->name);
 	bool kept = page && e->bytes <= core->max_size;
 	if (kept) {
 		e->page = page;
@@ -234,12 +236,20 @@ void cache_refresh_failed(struct cache_core *core, const struct exchange *ex, ui
 	pthread_mutex_unlock(&core->lock);
 }
 
-void cache_forget(struct cache_core *core, const struct exchange *ex)
+static void forget_of(struct cache_core *core, const struct request *r, const struct route *way)
 {
-	pthread_mutex_lock(&core->lock);
-	struct cache_page *page = page_find(core, ex);
+	struct cache_page *page = page_find(core, r, way->upstream->name);
 	for (unsigned n = page ? page->count : 0; n; n--)
 		entry_drop(core, container_of(list_first(&page->variants), struct cache_entry, variant));
+}
+
+void cache_forget(struct cache_core *core, const struct exchange *ex)
+{
+	const struct route *first = &ex->route->router->routes[ex->route->index];
+	pthread_mutex_lock(&core->lock);
+	forget_of(core, &ex->request, first);
+	for (unsigned i = 0; i < first->other_count; i++)
+		forget_of(core, &ex->request, &first->others[i]);
 	pthread_mutex_unlock(&core->lock);
 }
 

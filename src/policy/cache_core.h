@@ -1,4 +1,4 @@
-/* cache_core.h - the answers that a route keeps, for the whole process: by host and target, and by what they vary with; bounded by bytes, the
+/* cache_core.h - the answers that a route keeps, by host, target and upstream, and by what they vary with; bounded by bytes, the
  * least recently used goes first. Behind one short lock. What is kept never changes (capture.h), so it is read without.
  */
 #ifndef SRC_POLICY_CACHE_CORE_H
@@ -10,6 +10,7 @@
 #include "base/map.h"
 #include "cache_rules.h"
 #include "capture.h"
+#include "core/exchange.h"
 #include "core/shared.h"
 
 #define CACHE_RESULTS(X) X(hit) X(miss) X(stale) X(bypass)
@@ -47,7 +48,7 @@ bool cache_keep(struct cache_core *, const struct exchange *, struct capture *, 
 void cache_extend(struct cache_core *, const struct exchange *, const struct cache_terms *, uint64_t now_us);
 /* A refresh came to nothing; the next one may come after a second. */
 void cache_refresh_failed(struct cache_core *, const struct exchange *, uint64_t now_us);
-/* What is kept for this target is no longer so (RFC 9111 §4.4). */
+/* What is kept for this target is no longer so (RFC 9111 §4.4), whichever version of a split has answered it. */
 void cache_forget(struct cache_core *, const struct exchange *);
 /* Room for n more bytes of an answer that has `so_far`? They are counted until cache_give_room. */
 bool cache_take_room(struct cache_core *, size_t so_far, size_t n);

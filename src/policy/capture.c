@@ -57,7 +57,8 @@ void capture_drop(struct capture *c, size_t before)
 {
 	size_t n = before - c->base;
 	must(before >= c->base && n <= c->len);
-	memmove(c->body, c->body + n, c->len - n);
+	if (n < c->len)
+		memmove(c->body, c->body + n, c->len - n);
 	c->len -= n;
 	c->base += n;
 }
@@ -123,6 +124,8 @@ bool reading_feed(struct reading *r)
 		struct span piece = { n ? c->body + (r->sent - c->base) : NULL, n };
 		r->sent += n;
 		bool end = c->ended && r->sent == capture_total(c);
+		if (end && c->trailers.count && !fields_copy(&r->ex->reply_trailers, &c->trailers, &r->ex->arena, 0))
+			r->ex->reply_trailers.count = 0;
 		if (end)
 			r->over = true;           /* nothing of r is touched behind the last call */
 		else

@@ -1,8 +1,8 @@
 /* guard.c - takes a canary's share back when it is clearly worse than the version that it is compared with (behaviour §16).
  *
- * The door stands right behind the split, once for each version, and sees what their requests come to: an error is a 5xx of the upstream, what the
- * upstream did to us, or our whole time without a reply. Our own refusals and clients that left say nothing. Once told, it holds until an
- * operator resets it; over reloads, too.
+ * The door stands behind the split, once for each version, and sees what requests to it come to, each once: an error is a 5xx of the upstream,
+ * what the upstream did to us, or our whole time without a reply. Our own refusals and clients that left say nothing. Once told, it holds until
+ * an operator resets it; over reloads, too.
  */
 #include <stdlib.h>
 
@@ -172,7 +172,8 @@ static void record(struct guard *g, uint64_t now_us, bool failed, uint64_t took_
 	pthread_mutex_lock(&g->core->lock);
 	if (g->core->watch_width_us == window_us && v->watch) {   /* else: of an older configuration */
 		watch_add(v->watch, window_us, now_us, failed, took_us);
-		if (v != g->compare && !v->stable && v->told == GUARD_FINE && g->compare->watch)
+		bool told = v->told != GUARD_FINE && (g->conf.action == REPORT || split_is_taken_back(v));
+		if (v != g->compare && !v->stable && !told && g->compare->watch)
 			why = judge(g, now_us, &canary, &compare);
 	}
 	if (why != GUARD_FINE) {
@@ -196,6 +197,12 @@ static enum answer guard_admit(struct policy *p, struct exchange *ex, void *memo
 	return PASS;
 }
 
+/* A deadline of the client's own says nothing about the upstream. */
+static bool had_its_time(const struct exchange *ex, const struct guard_slot *slot)
+{
+	return ex->patience_us && ex->worker->now_us - slot->begun_us >= ex->patience_us / 10 * 9;
+}
+
 static enum answer guard_judge_reply(struct policy *p, struct exchange *ex, void *memory)
 {
 	struct guard *g = (struct guard *)p;
@@ -206,7 +213,7 @@ static enum answer guard_judge_reply(struct policy *p, struct exchange *ex, void
 	slot->judged = true;
 	if (why == REASON_NONE)
 		record(g, ex->worker->now_us, ex->reply.status >= 500, took_us);
-	else if (reason_facts(why)->by_upstream)
+	else if (reason_facts(why)->by_upstream || (why == REASON_deadline_exceeded && had_its_time(ex, slot)))
 		record(g, ex->worker->now_us, true, UINT64_MAX);
 	return PASS;
 }
@@ -215,8 +222,7 @@ static void guard_settle(struct policy *p, struct exchange *ex, void *memory, en
 {
 	struct guard *g = (struct guard *)p;
 	const struct guard_slot *slot = memory;
-	uint64_t waited_us = ex->worker->now_us - slot->begun_us;
-	if (how == END_CUT && ex->cut_by == REASON_deadline_exceeded && !slot->judged && ex->patience_us && waited_us >= ex->patience_us / 10 * 9)
+	if (how == END_CUT && ex->cut_by == REASON_deadline_exceeded && !slot->judged && had_its_time(ex, slot))
 		record(g, ex->worker->now_us, true, UINT64_MAX);
 }
 

@@ -96,8 +96,21 @@ static void state_json(void *memory, uint64_t now_us, struct json *j)
 		json_u64(j, result_names[r], __atomic_load_n(&core->results[r], __ATOMIC_RELAXED));
 }
 
+static void words(void *memory, uint64_t now_us, struct text *out)
+{
+	struct mirror_core *core = memory;
+	(void)now_us;
+	text_f(out, "%llu in flight", (unsigned long long)in_flight(core));
+	for (unsigned r = 0; r < MIRROR_RESULT_COUNT; r++) {
+		uint64_t n = __atomic_load_n(&core->results[r], __ATOMIC_RELAXED);
+		if (n)
+			text_f(out, ", %llu %s", (unsigned long long)n, result_names[r]);
+	}
+}
+
 static const struct core_kind mirror_kind = {
-	.name = "mirror", .label = "route", .size = sizeof(struct mirror_core), .init = core_init, .series = series, .state = state_json,
+	.name = "mirror", .label = "route", .size = sizeof(struct mirror_core), .init = core_init, .series = series,
+	.state = state_json, .summary = words,
 };
 
 struct mirror {
@@ -266,7 +279,8 @@ static void give_up(struct mirror *m, struct mirror_slot *slot, enum mirror_resu
 
 static void collect(struct mirror *m, const struct exchange *ex, struct mirror_slot *slot, const struct slice *bytes, bool end)
 {
-	if (bytes->len && !buf_keep(&slot->body, *bytes)) {
+	/* copied: a reference would keep the whole chunk that it was read into, and the bound would be none */
+	if (bytes->len && !buf_keep(&slot->body, slice_of(slice_span(*bytes)))) {
 		give_up(m, slot, MIRROR_too_large);
 		return;
 	}
@@ -283,18 +297,24 @@ static enum answer mirror_admit(struct policy *p, struct exchange *ex, void *mem
 	struct mirror_slot *slot = memory;
 	bool over = ex->request_body.state == PIPE_ENDED;
 
-	if (!is_wanted(m, ex) || !take_permit(m))
+	if (!is_wanted(m, ex))
+		return PASS;
+	if (exchange_pressure(ex) || pressure_level(&m->to->upstream->pressure)) {       /* a copy is work that nobody waits for */
+		note(m->core, MIRROR_too_many);
+		return PASS;
+	}
+	if (!take_permit(m))
 		return PASS;
 	if (ex->request.framing == BODY_NONE) {
 		send_copy(m, ex, NULL);
 		return PASS;
 	}
-	buf_init(&slot->body, &ex->worker->chunks, m->conf.buffer);
-	slot->collects = true;
 	if (ex->request.framing == BODY_LENGTH && ex->request.content_length > m->conf.buffer) {
-		give_up(m, slot, MIRROR_too_large);
+		give_permit(m, MIRROR_too_large);
 		return PASS;
 	}
+	buf_init(&slot->body, &ex->worker->chunks, m->conf.buffer);
+	slot->collects = ex->request_tapped = true;
 	for (const struct buf_piece *piece = buf_first(&ex->request_body.held); piece && slot->collects; piece = piece->next)
 		collect(m, ex, slot, &piece->slice, over && !piece->next);
 	if (over && slot->collects)

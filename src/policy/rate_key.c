@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 
+#include "auth.h"
 #include "base/digest.h"
 #include "core/claims.h"
 
@@ -94,11 +95,16 @@ bool rate_key_of(const struct rate_key *key, const struct exchange *ex, uint64_t
 	return whole;
 }
 
-bool rate_key_has(const struct rate_key *key, enum rate_key_kind kind)
+bool rate_key_check(struct conf_reading *r, const struct rate_key *key, const char *row)
 {
+	const void *auth;
+	bool claim = false;
 	for (unsigned i = 0; i < key->count; i++)
-		if (key->part[i].kind == kind)
-			return true;
+		claim |= key->part[i].kind == RATE_KEY_CLAIM;
+	if (!claim || !conf_beside(r, "auth", &auth) || auth_is_on(auth))
+		return true;
+	conf_complain_key(r, row, "a key of 'jwt:' needs 'auth.jwt' on the same route");
+	conf_hint(r, "add auth: {jwt: {jwks: ..., audience: ...}} to it, or take another key");
 	return false;
 }
 

@@ -13,7 +13,8 @@ struct rate_key { struct { enum rate_key_kind kind; struct span name; } part[RAT
 bool rate_key_read(struct conf_reading *, struct rate_key *, struct span text, unsigned index);
 /* false: some part yields nothing for this request; *out is then the one key that all such requests share. */
 bool rate_key_of(const struct rate_key *, const struct exchange *, uint64_t seed, struct bucket_key *out);
-bool rate_key_has(const struct rate_key *, enum rate_key_kind);
+/* In the check of a block that has such a key in this row: claims are there only behind `auth`. */
+bool rate_key_check(struct conf_reading *, const struct rate_key *, const char *row);
 
 /* The same for all processes, and not to be forged: begins SHA-256. All zeros: some part yields nothing. */
 enum { RATE_KEY_DIGEST = 16 };

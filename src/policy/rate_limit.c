@@ -6,7 +6,6 @@
  */
 #include <stdlib.h>
 
-#include "auth.h"
 #include "base/log.h"
 #include "core/exchange.h"
 #include "policy/registry.h"
@@ -62,16 +61,12 @@ static bool rate_limit_check(struct conf_reading *r, void *settings)
 		return false;
 	}
 	for (unsigned i = 0; i < c->limits.count; i++) {
-		const void *auth;
 		if (!is_plain(limit[i].name)) {
 			conf_complain_key(r, "rate_limit", "the name of a rate limit is at most %d plain characters", LIMIT_NAME_MAX);
 			return false;
 		}
-		if (rate_key_has(&limit[i].key, RATE_KEY_CLAIM) && conf_beside(r, "auth", &auth) && !auth_is_on(auth)) {
-			conf_complain_key(r, "rate_limit", "a key of 'jwt:' needs 'auth.jwt' on the same route");
-			conf_hint(r, "add auth: {jwt: {jwks: ..., audience: ...}} to it, or take another key");
+		if (!rate_key_check(r, &limit[i].key, "rate_limit"))
 			return false;
-		}
 	}
 	const struct limit_conf *first = NULL;
 	for (unsigned i = 0; i < c->limits.count; i++) {
@@ -135,7 +130,8 @@ static struct policy *rate_limit_open(const void *settings, const struct policy_
 	for (unsigned i = 0; i < d->count; i++)
 		if (limit_is_shared(&d->limit[i]))
 			d->store = store_named(env->stores, env->store_count, d->limit[i].store);
-	d->core = shared_take(env->shared, &rate_limit_kind, env->route->name, settings);
+	const struct rate_limit_with with = { c, env->shared, env->route->name };
+	d->core = shared_take(env->shared, &rate_limit_kind, env->route->name, &with);
 	if (d->core) {
 		write_policy(d);
 		return &d->base;

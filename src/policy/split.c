@@ -20,7 +20,7 @@ static bool read_key(struct conf_reading *r, void *field, struct span text, unsi
 	if (!span_eq(text, SPAN("route")))
 		return rate_key_read(r, field, text, index);
 	conf_complain(r, text, "a key of 'route' would send everybody the same way");
-	conf_hint(r, "allowed: client_ip, header:NAME, cookie:NAME");
+	conf_hint(r, "allowed: client_ip, header:NAME, cookie:NAME, jwt:CLAIM");
 	return false;
 }
 
@@ -35,7 +35,8 @@ static bool read_header(struct conf_reading *r, void *field, struct span text, u
 
 static const struct conf_key split_keys[] = {
 	CONF_CUSTOM(struct split_conf, "key", key, read_key, "client_ip",
-		"who always gets the same version: client_ip, header:NAME, cookie:NAME, or a list of them together; who has none: by client_ip"),
+		"who always gets the same version: client_ip, header:NAME, cookie:NAME, jwt:CLAIM, or a list of them together; "
+		"who has none: by client_ip"),
 	CONF_ROW(struct split_conf, "override_header", override_header, CONF_T_TEXT, .preset = "", .read = read_header,
 		.help = "a request field with which testers name the version they want; empty: none", .example = "x-canary"),
 	CONF_END
@@ -44,9 +45,8 @@ static const struct conf_key split_keys[] = {
 static bool split_check(struct conf_reading *r, void *settings)
 {
 	const struct conf_route *route = conf_route_of(r);
-	(void)settings;
 	if (!route || route->to.map.count)
-		return true;
+		return rate_key_check(r, &((const struct split_conf *)settings)->key, "key");
 	conf_complain(r, SPAN_NONE, "'split' needs several upstreams");
 	conf_hint(r, "write upstream: {v1: 95%%, v2: 5%%}");
 	return false;

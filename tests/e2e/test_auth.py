@@ -37,6 +37,7 @@ def at(shared_rig):
         route("/forward", forward={"sub": "x-user", "realm.roles": "x-roles", "num": "X-Number"}),
         route("/strict", leeway="0s"),
         route("/es", algorithms="ES256"),
+        route("/browser", preflight=True),
         route("/hs", algorithms=["HS256", "RS256"]),
         {**route("/dry"), "auth": {**route("/")["auth"], "dry_run": True}},
         route("/")])
@@ -229,6 +230,17 @@ def test_without_a_token_where_none_is_required(at):
     assert verdict(at, OTHER.token(), "/optional") == 401 and len(at.up.requests) == 1
 
 
+def test_a_browsers_preflight(at):
+    """It never has a token. Only where that is wanted, and only what is one."""
+    asks = ["Origin: https://shop.example", "Access-Control-Request-Method: POST"]
+    assert at.ask("OPTIONS", "/browser", *asks).status == 200
+    assert at.ask("OPTIONS", "/", *asks).status == 401
+    assert at.ask("OPTIONS", "/browser", asks[0]).status == 401
+    assert at.ask("OPTIONS", "/browser", asks[1]).status == 401
+    assert at.ask("GET", "/browser", *asks).status == 401
+    assert at.ask("OPTIONS", "/browser", *asks, bearer(OTHER.token())).status == 401
+
+
 def test_dry_run_lets_everything_pass_and_says_so(at):
     before = metrics(at)['outrigger_dry_run_refusals_total{route="/dry",reason="unauthorized"}']
     r = at.ask("GET", "/dry")
@@ -312,8 +324,7 @@ def test_no_keys_yet_is_our_fault_not_the_clients(rig):
     until(lambda: verdict(proxy, RSA.token()) == 200, 15)
 
 
-@pytest.mark.parametrize("bad", [None, b"", b"{}", b'{"keys":[]}', b'{"keys":[{"kty":"RSA"}]}', b"[1", b'{"keys":{}}', b"x" * 300000],
-                         ids=["500", "empty", "no-keys", "no-key", "half-a-key", "not-json", "no-list", "too-long"])
+@pytest.mark.parametrize("bad", [None, b"", b'{"keys":[{"kty":"RSA"}]}', b"x" * 300000], ids=["500", "empty", "half-a-key", "too-long"])
 def test_a_bad_answer_keeps_the_keys_that_are_there(rig, bad):
     issuer = Issuer(rig, RSA)
     proxy = rig.before(rig.upstream(), route={"auth": issuer.auth(refresh="1s")})
@@ -364,17 +375,14 @@ def test_a_key_that_is_taken_back(rig):
 
 
 def test_unknown_keys_are_no_way_to_make_us_ask(rig):
-    """At most one early fetch in ten seconds, and whoever comes meanwhile is answered at once."""
+    """At most one early fetch in ten seconds, and whoever comes meanwhile is answered at once. (The ten seconds: tests/edge/test_keyring.c.)"""
     issuer = Issuer(rig, RSA)
     proxy = rig.before(rig.upstream(), route={"auth": issuer.auth()})
     until(lambda: verdict(proxy, RSA.token()) == 200)
     begun = time.monotonic()
-    while time.monotonic() < begun + 2:
+    while time.monotonic() < begun + 1:
         assert verdict(proxy, OTHER.token(header={"kid": f"k{time.monotonic()}"})) == 401
     assert issuer.asked == 2
-    time.sleep(max(0, begun + 10.5 - time.monotonic()))
-    assert verdict(proxy, OTHER.token()) == 401
-    until(lambda: issuer.asked == 3)
 
 
 def test_max_age_is_honoured(rig):
@@ -501,6 +509,20 @@ def test_settings_that_are_refused(tmp_path, text, words, line):
     assert r.returncode == 78 and words in r.stderr and f"{file.name}:{line}:" in r.stderr, r.stderr
 
 
+@pytest.mark.parametrize("key", ["split: {key: 'jwt:sub'}", "hash_key"])
+def test_keys_of_claims_elsewhere(tmp_path, key):
+    """A split's key and ring_hash's need auth too; with it they are taken."""
+    def check(auth):
+        file = tmp_path / "o.yaml"
+        file.write_text("listen: 127.0.0.1:1\nupstreams:\n  a: {endpoints: http://127.0.0.1:2, balance: ring_hash, hash_key: %s}\n  b: {endpoints: http://127.0.0.1:3}\n"
+                        "routes:\n  - path: /\n    upstream: {a: 50%%, b: 50%%}\n    auth: %s\n%s"
+                        % ("client_ip" if "split" in key else "'jwt:sub'", auth, f"    {key}\n" if "split" in key else ""))
+        return run("check", "-c", str(file))
+    assert check("{jwt: {jwks: 'file:/k', audience: a}}").returncode == 0
+    r = check("off")
+    assert r.returncode == 78 and "'jwt:' needs 'auth.jwt'" in r.stderr, r.stderr
+
+
 @pytest.mark.skipif(sanitized(), reason="bounds on time")
 def test_a_known_token_costs_little(rig):
     """CPU of the process: a route that checks tokens against one that does not."""
@@ -526,4 +548,4 @@ def test_a_known_token_costs_little(rig):
 
 
 def sum_threads(proxy):
-    return sum(int(p.read_text().split()[0]) for p in pathlib.Path(f"/proc/{proxy.process.pid}/task").glob("*/schedstat"))
+    return sum(int(p.read_text().split()[0]) for p in pathlib.Path(f"/proc/{proxy.pid}/task").glob("*/schedstat"))

@@ -42,10 +42,11 @@ def test_a_thousand_at_a_time_are_one(rig):
 
 
 def test_the_leaders_client_is_killed(rig):
-    up, proxy = before(rig, reply(BODY, delay=1))
+    up, proxy = before(rig, reply(BODY, delay=2))
     leader = open_many(proxy, 1)[0]
     until(lambda: len(up.requests) == 1, 5)
     clients = open_many(proxy, 50)
+    until(lambda: metrics(proxy)['outrigger_http_requests_in_flight{route="/"}'] == 51, 5)       # all have joined: it is not alone when it goes
     leader.close()
     for c in clients:
         assert c.read().body == BODY

@@ -156,6 +156,36 @@ static void test_a_bit_of_difference(void **state)
 	key_set_unref(set);
 }
 
+/* A new key that has no name is told by nothing but signatures that do not fit: asking again may help. With a name it would not. */
+static void test_keys_without_names(void **state)
+{
+	cjose_jws_t *jws;
+	char memory[4096], words[100];
+	struct text out, why;
+	(void)state;
+	struct key_set *one = set_of(1 << R, "");
+	const char *others = sign(S, "RS256", &jws);
+	assert_int_equal(verify(one, JWS_RS256, "", others), KEY_UNKNOWN);
+	assert_int_equal(verify(one, JWS_RS256, "r", others), KEY_FITS_NOT);
+	assert_int_equal(verify(one, JWS_ES256, "", others), KEY_FITS_NOT);
+	key_set_unref(one);
+	assert_true(cjose_jwk_set_kid(keys[R], "", 0, NULL));
+	text_over(&out, memory, sizeof(memory));
+	text_over(&why, words, sizeof(words));
+	text_add(&out, SPAN("{\"keys\":["));
+	put_key(&out, R, "");
+	text_add(&out, SPAN("]}"));
+	assert_true(cjose_jwk_set_kid(keys[R], "r", 1, NULL));
+	one = jose_read(text_span(&out), &why);
+	assert_non_null(one);
+	assert_int_equal(verify(one, JWS_RS256, "s", others), KEY_UNKNOWN);
+	cjose_jws_release(jws);
+	others = sign(R, "RS256", &jws);
+	assert_int_equal(verify(one, JWS_RS256, "any name", others), KEY_FITS);
+	cjose_jws_release(jws);
+	key_set_unref(one);
+}
+
 static void test_secrets_only_among_themselves(void **state)
 {
 	cjose_jws_t *jws;
@@ -221,7 +251,7 @@ static void test_what_is_no_set(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_algorithm), cmocka_unit_test(test_a_bit_of_difference), cmocka_unit_test(test_secrets_only_among_themselves),
+		cmocka_unit_test(test_every_algorithm), cmocka_unit_test(test_a_bit_of_difference), cmocka_unit_test(test_keys_without_names), cmocka_unit_test(test_secrets_only_among_themselves),
 		cmocka_unit_test(test_keys_for_something_else), cmocka_unit_test(test_what_is_no_set),
 	};
 	return cmocka_run_group_tests(tests, make_keys, drop_keys);

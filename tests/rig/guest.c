@@ -53,6 +53,8 @@ static void guest_sends(struct event *e)
 		exchange_client_fault(ex, REASON_request_invalid, "bad chunk");
 		return;
 	}
+	if (g->same_body && !g->in_tunnel)
+		g->body_stream = g->world->guests[0].body_stream;
 	struct slice s = world_bytes(g->world, g->body_stream, g->sent, n);
 	g->sent += n;
 	g->sent_end = g->sent == to_send(g);

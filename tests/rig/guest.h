@@ -21,6 +21,7 @@ struct guest {
 	uint64_t         began_us;                              /* its first byte came this long before its head was complete */
 	bool             trusted, keep_alive, repeats;          /* repeats: the route may send it twice      */
 	uint64_t         body, body_by, body_every_us;          /* bytes in all, per event, between events   */
+	bool             same_body;                             /* the bytes of the first guest's         */
 	bool             streams;                               /* its length is not told                    */
 	bool             fault; uint64_t fault_at;              /* its body turns out bad behind that byte   */
 	uint64_t         tunnel;                                /* bytes it sends once it has a tunnel       */

@@ -96,7 +96,7 @@ static const struct word guest_words[] = {
 	{ "host", TEXT, G(host), 0 }, { "trusted", FLAG, G(trusted), 0 }, { "upgrade", TEXT, G(upgrade), 0 }, { "sends", SIZE, G(tunnel), 0 },
 	{ "body", SIZE, G(body), 0 }, { "by", SIZE, G(body_by), 0 }, { "every", TIME, G(body_every_us), 0 }, { "streams", FLAG, G(streams), 0 },
 	{ "spoils", SIZE, G(fault_at), G(fault) }, { "reads", SIZE, G(read_by), 0 }, { "each", TIME, G(read_every_us), 0 },
-	{ "began", TIME, G(began_us), 0 }, { "deaf", FLAG, G(deaf), 0 }, { "eager", FLAG, G(eager), 0 }, { "leaves", TIME, G(leave_us), 0 },
+	{ "began", TIME, G(began_us), 0 }, { "deaf", FLAG, G(deaf), 0 }, { "same-body", FLAG, G(same_body), 0 }, { "eager", FLAG, G(eager), 0 }, { "leaves", TIME, G(leave_us), 0 },
 	{ NULL, FLAG, 0, 0 }
 };
 

@@ -177,10 +177,20 @@ static void begin_answer(struct call *c)
 		plan(c, &c->head, c->deed.after_us, answers);
 }
 
+/* A policy's own request carries the bytes of the guest that it runs for. */
+static bool is_somebodys(const struct call *c, struct span bytes)
+{
+	const struct world *w = c->script->world;
+	for (unsigned i = 0; i < w->guest_count; i++)
+		if (world_bytes_are(w->guests[i].body_stream, c->got, bytes))
+			return true;
+	return bytes.len == 0;
+}
+
 static void listen_to(struct call *c, struct span bytes)
 {
 	const struct guest *g = guest_of(c->ex);
-	must(!g || world_bytes_are(g->body_stream, c->got, bytes));
+	must(g ? world_bytes_are(g->body_stream, c->got, bytes) : is_somebodys(c, bytes));
 	c->got += bytes.len;
 }
 

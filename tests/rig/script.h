@@ -10,7 +10,7 @@
 
 struct world;
 
-enum { DEEDS_MAX = 8, DEED_FIELDS = 4, SEEN_TEXT = 2048 };
+enum { DEEDS_MAX = 12, DEED_FIELDS = 4, SEEN_TEXT = 2048 };
 
 struct deed {
 	struct span on;                       /* each try at the endpoint of this name; empty: the next one at any */

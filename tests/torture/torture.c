@@ -19,7 +19,7 @@
 #include "random_world.h"
 #include "scenario.h"
 
-enum { POINTS_DENSE = 10, POINTS = 20, VICTIMS = 4, RANDOM_WORLDS = 3000, SHARES_MAX = 16 };
+enum { POINTS_DENSE = 10, POINTS = 20, VICTIMS = 4, RANDOM_WORLDS = 6000, SHARES_MAX = 16 };
 
 static struct scenario scenario;
 static struct world world;

@@ -138,6 +138,10 @@ static void test_other_units(void **state)
 		{ BASE "metrics: {buckets: []}\n", "3:11: error: '' is not the end of a bucket\n" },
 		{ BASE "metrics: {buckets: 0s}\n", "3:20: error: '0s' is not the end of a bucket\n" },
 		{ BASE "access_log: {always: {status: 5xx}}\n", "3:31: error: '5xx' is not a status or a range of them\n" },
+		{ BASE "tracing: {otlp: \"collector:4318\"}\n", "3:18: error: 'collector:4318' is not the URL of a collector\n" },
+		{ BASE "tracing: {otlp: \"http://\", sample: 0.1}\n", "3:18: error: 'http://' is not the URL of a collector\n"
+			"3:36: error: 'sample' needs a unit\n" },
+		{ BASE "tracing: {otlp: \"http://u:p@c:4318\"}\n", "3:18: error: a URL with a user name is not supported\n" },
 		{ BASE "errors: {detail: some}\n", "3:18: error: 'detail' cannot be 'some'\n" },
 		{ BASE "upstreams: {a: {endpoints: http://b:1, required: yes}}\n",
 			"3:50: error: 'required' must be true or false, not 'yes'\n" },

@@ -300,6 +300,27 @@ static void operator_has_the_last_word(void **state)
 	assert_true(span_eq(out.authority, SPAN("other.example")));
 }
 
+/* Whatever Connection names: a policy's field is not the client's to take away. The operator's wish comes after it. */
+static void policies_have_a_word_too(void **state)
+{
+	static const struct span remove[] = { { "x-role", 6 } };
+	struct request q = request_of("X-User: root\r\nConnection: x-user, x-role, close\r\nAccept: a\r\n"), out;
+	struct trace t = trace_fixed();
+	struct forward_facts facts = facts_of(&q, &t);
+	struct fields own;
+
+	(void)state;
+	assert_true(fields_init(&own, &arena, 3));
+	assert_true(fields_add(&own, SPAN("x-user"), SPAN("ann")));
+	assert_true(fields_add(&own, SPAN("x-role"), SPAN("admin")));
+	facts.own = &own;
+	facts.remove = remove;
+	facts.remove_count = 1;
+	assert_true(forward_request(&out, &q, &facts, &arena));
+	check_fields(&out.fields, "Accept: a\nx-forwarded-for: 192.0.2.1\nx-forwarded-proto: http\nx-forwarded-host: shop.example\nx-forwarded-port: 8080\nvia: 1.1 outrigger\n" TRACED
+		"x-user: ann\n", "own");
+}
+
 static void target_and_authority_are_the_callers(void **state)
 {
 	struct request q = request_of(""), out;
@@ -549,7 +570,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fields_of_a_stranger), cmocka_unit_test(fields_of_a_trusted_peer),
 		cmocka_unit_test(unix_socket_has_no_address), cmocka_unit_test(second_attempt), cmocka_unit_test(deadlines),
-		cmocka_unit_test(operator_has_the_last_word),
+		cmocka_unit_test(operator_has_the_last_word), cmocka_unit_test(policies_have_a_word_too),
 		cmocka_unit_test(target_and_authority_are_the_callers), cmocka_unit_test(no_memory),
 		cmocka_unit_test(replies), cmocka_unit_test(replies_edited), cmocka_unit_test(timeouts), cmocka_unit_test(request_ids),
 		cmocka_unit_test(uuids), cmocka_unit_test(traces), cmocka_unit_test(two_traceparents_are_none),

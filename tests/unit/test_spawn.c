@@ -221,6 +221,37 @@ static void test_a_body_that_breaks_off(void **state)
 	assert_int_equal(g->reason, REASON_response_truncated);
 }
 
+static bool forwarded(const char *line)
+{
+	const struct script *s = &w.scripts[0];
+	return memmem(s->seen, s->seen_len, line, strlen(line)) != NULL;
+}
+
+/* What a door has set for the upstream goes with the request that is made of another. */
+static void test_fields_of_policies_go_along(void **state)
+{
+	static const struct span k1[] = { { "k1", 2 } };
+	(void)state;
+	relay = (struct relay){ .deserted = 0 };
+	simple_open(&w, &(struct simple){ .defaults = "auth: {jwt: {jwks: 'file:/keys', audience: app, forward: {sub: x-user, role: x-role}}}",
+		.outside = &relay_type,
+		.service = "balance: ring_hash\nhash_key: 'jwt:sub'", .endpoints = "app-1:80 app-2:80 app-3:80 app-4:80" });
+	pretend_keys_publish(&w, k1, 1);
+	for (unsigned i = 0; i < 8; i++) {
+		struct guest *g = world_guest(&w, ms(100 * i), "GET", "/a");
+		guest_field(g, "x-user", "root");
+		guest_field(g, "x-role", "root");
+		guest_field(g, "connection", "x-user");
+		assert_true(pretend_token(g, SPAN("sub=ann")));
+	}
+	simple_finish(&w);
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(w.guests[i].status, 200);
+	for (unsigned i = 1; i < 8; i++)          /* all to the same endpoint: the claims went along as well */
+		assert_memory_equal(w.scripts[0].asked + 9 * i, w.scripts[0].asked, 8);
+	assert_true(forwarded("\nx-user: ann\n") && !forwarded("root"));
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, begin)
 int main(void)
 {
@@ -231,6 +262,7 @@ int main(void)
 		cmocka_unit_test(test_the_client_leaves_at_every_moment),
 		TEST(test_the_deadline_cuts_both),
 		TEST(test_a_body_that_breaks_off),
+		cmocka_unit_test(test_fields_of_policies_go_along),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

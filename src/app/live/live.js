@@ -151,7 +151,7 @@ function show_routes(f) {
     const a = history_[Math.max(0, n - 61)].routes[r.name] || { requests: 0, failed: 0 }, b = history_[n - 1].routes[r.name];
     const pick = k => h => (h.routes[r.name] || b)[k];
     const name = el("th", r.name); name.scope = "row"; name.title = (r.hosts || []).join(", ") + (r.path || "");
-    if (r.split) name.append(el("span", r.split.versions.map(v => ` ${v.upstream} ${+(v.share * 100).toFixed(4)}%${v.taken_back ? " taken back" : ""}`).join(","), "quiet"));
+    if (r.split) name.append(el("br"), el("span", r.split.versions.map(v => `${v.upstream} ${+(v.share * 100).toFixed(4)}%${v.taken_back ? " taken back" : ""}`).join(", "), "quiet"));
     let spark = sparks.get(r.name);
     if (!spark) { spark = el("canvas"); spark.setAttribute("aria-hidden", "true"); sparks.set(r.name, spark); }
     const td = cell(""); td.append(spark);
