@@ -36,7 +36,7 @@ static bool read_after(struct conf_reading *r, void *field, struct span text, un
 		return true;
 	}
 	conf_complain(r, text, "'" SPAN_FMT "' is not a percentile", SPAN_ARG(text));
-	conf_hint(r, "write p50 to p99, or a time as 50ms");
+	conf_hint(r, "write p1 to p99, or a time as 50ms");
 	return false;
 }
 
