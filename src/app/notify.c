@@ -110,7 +110,9 @@ void notify_stopping(struct notify *n, uint64_t patience_us)
 /* A server that somebody has taken over may say how it is, and no more: not who the service is, nor keep descriptors with the manager. */
 void notify_pass_on(struct notify *n, struct span message)
 {
-	static const char *const allowed[] = { "READY=1", "STATUS=", "RELOADING=1", "MONOTONIC_USEC=", "STOPPING=1", "EXTEND_TIMEOUT_USEC=", "WATCHDOG=1" };
+	static const char *const allowed[] = {
+		"READY=1", "STATUS=", "RELOADING=1", "MONOTONIC_USEC=", "STOPPING=1", "EXTEND_TIMEOUT_USEC=", "WATCHDOG=1",
+	};
 	struct span rest = message, line;
 	while (span_next(&rest, '\n', &line)) {
 		bool known = false;
