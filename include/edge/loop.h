@@ -37,6 +37,7 @@ struct loop {
 	pthread_mutex_t inbox_lock;
 	struct message *inbox_first, **inbox_last;
 	uint64_t        turns, busy_us, lag_us;       /* counters for the metrics; lag: the longest turn since last asked */
+	uint64_t        timers_armed;                 /* ... when the loop last turned                                     */
 	uint64_t       *pulse_us;             /* atomic: when the loop last turned (livez, and a supervisor's watchdog)    */
 	uint64_t        own_pulse_us;         /* where that is, unless somebody sets the pointer before it runs            */
 };
