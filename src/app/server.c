@@ -24,7 +24,7 @@
 #include "rows.h"
 #include "totals.h"
 
-enum { SETTLE_PATIENCE_US = 2000000, LOG_AGAIN_US = 500000, FAREWELL_US = 5000000 };
+enum { SETTLE_PATIENCE_US = 2000000, LOG_AGAIN_US = 500000, FAREWELL_US = 5000000, BEAT_MIN_US = 10000 };
 
 #define X(word) #word,
 static const char *const life_names[] = { LIVES(X) };
@@ -244,7 +244,8 @@ static void beat(struct timer *t)
 	struct server *s = container_of(t, struct server, heartbeat);
 	if (server_is_alive(s))
 		notify_alive(&s->notify);
-	worker_arm(&s->control.worker, t, s->notify.watchdog_us / 3, beat);
+	uint64_t third = s->notify.watchdog_us / 3;
+	worker_arm(&s->control.worker, t, third > BEAT_MIN_US ? third : BEAT_MIN_US, beat);
 }
 
 void server_tell_ready(struct server *s)

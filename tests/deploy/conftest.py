@@ -19,11 +19,16 @@ rig, shared_rig = e2e.rig, e2e.shared_rig
 
 EVERYTHING = {
     "redis": {"main": {"url": "redis://127.0.0.1:1"}},
+    "tracing": {"otlp": "http://127.0.0.1:1"},
     "upstreams": {"app": {"endpoints": ["{UP}"], "health_check": {"path": "/"}, "circuit_breaker": {}, "concurrency": 10,
                           "outlier_detection": {"consecutive_errors": 5}},
                   "dead": {"endpoints": ["http://127.0.0.1:1"], "required": False}},
     "routes": [{"name": "limited", "path": "/limited", "upstream": "app", "rate_limit": "1/h"},
                {"name": "together", "path": "/together", "upstream": "app", "rate_limit": {"rate": "1/h", "store": "main"}},
+               {"name": "split", "path": "/split", "upstream": {"app": "90%", "dead": "10%"}, "guard": {}},
+               {"name": "quick", "path": "/quick", "upstream": "app", "hedge": {}},
+               {"name": "once", "path": "/once", "upstream": "app", "idempotency": {}},
+               {"name": "known", "path": "/known", "upstream": "app", "auth": {"jwt": {"jwks": "file:/nowhere/keys.json", "audience": "app"}}},
                {"name": "kept", "path": "/kept", "upstream": "app", "cache": {}},
                {"name": "shared", "path": "/shared", "upstream": "app", "coalesce": {}},
                {"name": "dead", "path": "/dead", "upstream": "dead", "retry": "off"},
@@ -43,7 +48,7 @@ def everything(tmp_path_factory):
     up = r.upstream()
     conf = {**EVERYTHING, "upstreams": {**EVERYTHING["upstreams"], "app": {**EVERYTHING["upstreams"]["app"], "endpoints": [up.url]}}}
     proxy = r.outrigger(conf)
-    for path in ("/", "/limited", "/limited", "/together", "/kept", "/shared", "/dead", "/saved"):
+    for path in ("/", "/limited", "/limited", "/together", "/split", "/once", "/known", "/kept", "/shared", "/dead", "/saved"):
         proxy.ask("GET", path)
     yield proxy
     r.close()

@@ -9,7 +9,7 @@ import sys
 HERE = pathlib.Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "operations.md"
 BLOCK = re.compile(r"(<!-- metrics:[^\n]*-->\n)(.*?)(<!-- end -->\n)", re.S)
-OPEN = {"route", "upstream", "listener", "endpoint", "limit", "store", "code", "version", "revision", "llhttp", "openssl", "libuv", "le", "method", "instance"}
+OPEN = {"route", "upstream", "listener", "endpoint", "limit", "store", "jwks", "code", "version", "revision", "llhttp", "openssl", "libuv", "le", "method", "instance"}
 
 
 def table(text):

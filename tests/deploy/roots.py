@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -107,3 +108,70 @@ def end(process, number=signal.SIGTERM, patience=20):
 
 def files_of(root):
     return {str(p.relative_to(root)) for p in pathlib.Path(root).rglob("*") if p.is_file() or p.is_symlink()}
+
+
+BOOT = """
+mount --bind {root} {root}
+mount -t proc proc {root}/proc
+for d in run tmp dev; do mount -t tmpfs tmpfs {root}/$d; done
+mount -t sysfs -o ro sysfs {root}/sys
+if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+	mount -t cgroup2 cgroup {root}/sys/fs/cgroup
+else
+	mount -t tmpfs tmpfs {root}/sys/fs/cgroup
+	mkdir {root}/sys/fs/cgroup/systemd
+	mount -t cgroup -o none,name=systemd cgroup {root}/sys/fs/cgroup/systemd
+fi
+for n in 'null 1 3' 'zero 1 5' 'full 1 7' 'random 1 8' 'urandom 1 9' 'tty 5 0'; do
+	set -- $n
+	mknod -m 666 {root}/dev/$1 c $2 $3
+done
+touch {root}/dev/console
+mkdir {root}/dev/pts {root}/dev/shm {root}/dev/mqueue {root}/run/before
+mount -t devpts -o newinstance,ptmxmode=0666 devpts {root}/dev/pts
+mount -t tmpfs tmpfs {root}/dev/shm
+mount -t mqueue mqueue {root}/dev/mqueue
+ln -s pts/ptmx {root}/dev/ptmx
+ln -s /proc/self/fd {root}/dev/fd
+ip link set lo up
+cd {root}
+pivot_root . run/before
+umount -l /run/before
+exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --system --unit=basic.target --log-target=null --show-status=0
+"""
+
+
+class Booted:
+    """systemd as the first process of a root, in namespaces of its own: processes, files, network, cgroups. Nothing but basic.target."""
+
+    def __init__(self, root):
+        for folder in ("sysinit", "multi-user", "sockets", "timers", "local-fs"):        # nothing that is about a real machine
+            for link in root.glob(f"*/systemd/system/{folder}.target.wants/*"):
+                link.unlink()
+        words = ["unshare", "--fork", "--pid", "--mount", "--net", "--uts", "--ipc", "--cgroup", "--propagation", "private", "--kill-child"]
+        if subprocess.run([*words, "true"], capture_output=True).returncode != 0:
+            pytest.skip("this machine gives no namespaces")
+        self.shell = subprocess.Popen([*words, "sh", "-euc", BOOT.format(root=root)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        end = time.monotonic() + 20
+        while True:
+            children = pathlib.Path(f"/proc/{self.shell.pid}/task/{self.shell.pid}/children").read_text().split()
+            self.pid = children[0] if children else None
+            if self.pid and self.run("systemctl", "is-system-running").stdout.strip() in ("running", "degraded"):
+                return
+            if self.shell.poll() is not None or time.monotonic() > end:
+                said = self.shell.stdout.read().decode() if self.shell.poll() is not None else "it does not come up"
+                self.close()
+                raise AssertionError(f"systemd: {said}")
+            time.sleep(0.2)
+
+    def run(self, *words, timeout=60):
+        return subprocess.run(["nsenter", f"--target={self.pid}", "--mount", "--pid", "--net", "--uts", "--ipc", "--root", "env", "-i",
+                               "PATH=/usr/sbin:/usr/bin:/sbin:/bin", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, cwd="/")
+
+    def show(self, unit, *names):
+        out = self.run("systemctl", "show", unit, *(f"--property={n}" for n in names)).stdout
+        return dict(line.split("=", 1) for line in out.splitlines())
+
+    def close(self):
+        self.shell.kill()                 # --kill-child: and with it everything in the namespace of processes
+        self.shell.wait()

@@ -41,22 +41,10 @@ def test_metrics_that_are_named_exist(series):
         assert named <= families, (page.name, named - families)
 
 
-def test_every_log_field_is_explained(rig):
-    up, other = rig.upstream(), rig.upstream()
-    other.stop()
-    proxy = rig.before([other, up], upstream={"balance": "round_robin"}, route={"rate_limit": {"rate": "1/h", "dry_run": True}})
-    for _ in range(4):
-        proxy.ask()
-    proxy.ask("GET", "/", "Range: x", "X: y")
-    proxy.ask("BREW", "/")
-    seen = {k for line in proxy.access_log(6) for k in line}
-    seen |= {k for line in proxy.access_log(6) for t in line.get("tried", []) for k in t}
-    seen.add("reason")
-    explained = words_in_tables(section("Access log"))
-    assert {"tried", "would_refuse", "endpoint"} <= seen
-    assert seen - {"ms"} <= explained, seen - explained
-    source = (ROOT / "src/app/access_line.c").read_text()
-    assert all(f'{w}\\"' in source for w in explained), [w for w in explained if f'{w}\\"' not in source]
+def test_every_log_field_is_explained():
+    written = set(re.findall(r'\\"([a-z_]+)\\":', (ROOT / "src/app/access_line.c").read_text()))
+    assert {"tried", "would_refuse", "endpoint"} <= written
+    assert words_in_tables(section("Access log")) == written - {"ms", "cancelled"}       # those of `tried`
 
 
 EVENT_AT = {"log_begin": 2, "log_event": 1, "tell": 2, "tell_count": 1, "tell_change": 1}      # which argument is the event
@@ -109,7 +97,7 @@ def test_keys_that_are_named_exist():
     """`client.header_timeout` and the like, in all documents that are about running it."""
     for name in ("operations.md", "kubernetes.md", "threat-model.md"):
         text = (ROOT / "docs" / name).read_text()
-        for key in set(re.findall(r"`((?:client|admin|concurrency|coalesce|retry|circuit_breaker|rate_limit|shutdown|pool|errors|deadline|cache|access_log|outlier_detection)\.[a-z_.]+)`", text)):
+        for key in set(re.findall(r"`((?:client|admin|concurrency|coalesce|retry|circuit_breaker|rate_limit|shutdown|pool|errors|deadline|auth|cache|access_log|outlier_detection)\.[a-z_.]+)`", text)):
             assert run("help", key).returncode == 0, (name, key)
 
 

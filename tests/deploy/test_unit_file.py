@@ -49,7 +49,7 @@ def test_what_it_says():
     service = section("Service")
     assert service["Type"] == ["notify"] and service["RestartPreventExitStatus"] == ["64 78"]
     assert service["DynamicUser"] == ["yes"] and "User" not in service
-    assert service["ExecReload"][0].startswith("/usr/bin/outrigger check ") and service["ExecReload"][1] == "kill -HUP $MAINPID"
+    assert service["ExecReload"][0].startswith("/usr/bin/outrigger check ") and service["ExecReload"][1] == "/bin/sh -c 'kill -HUP $MAINPID'"    # no procps needed
     assert {w.split("-c ")[1] for w in service["ExecStart"] + service["ExecReload"][:1]} == {"/etc/outrigger/outrigger.yaml"}
 
 
