@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/span.h"
 #include "base/text.h"
+#include "core/pressure.h"
 
 struct label { const char *name; struct span value; };
 
@@ -41,8 +42,9 @@ struct core_kind {
 	const struct core_series *series;     /* ends with a name of NULL                                         */
 	void      (*state)(void *core, uint64_t now_us, struct json *);      /* members of an object that is open */
 	void      (*summary)(void *core, uint64_t now_us, struct text *);    /* a few words: "open, next try in 3 s" */
-	/* How long requests wait in it: on average, of those whose wait has ended since this was last asked. For one asker. NULL: nobody does. */
-	uint64_t  (*delay_us)(void *core, uint64_t now_us);
+	/* How long requests wait in it, by class: on average, of those whose wait has ended since this was last asked; of a class of which nobody's
+	 * has, how long its oldest has waited. For one asker. NULL: nobody waits in it. */
+	void      (*delays_us)(void *core, uint64_t now_us, uint64_t us[PRESSURE_CLASSES]);
 };
 
 struct shared;

@@ -37,6 +37,7 @@ struct loop {
 	pthread_mutex_t inbox_lock;
 	struct message *inbox_first, **inbox_last;
 	uint64_t        turns, busy_us, lag_us;       /* counters for the metrics; lag: the longest turn since last asked */
+	uint64_t        timers_armed;                 /* ... when the loop last turned                                     */
 	uint64_t        last_turn_us;         /* atomic: when the loop last turned (livez)                                */
 };
 

@@ -49,8 +49,9 @@ static void put_workers(const struct server *s, struct json *j)
 		json_u64(j, "turns", counter_get(&loop->turns));
 		json_u64(j, "busy_ms", counter_get(&loop->busy_us) / 1000);
 		json_u64(j, "last_turn_ms_ago", now > turned ? (now - turned) / 1000 : 0);
-		json_fixed(j, "lag_ms", loop->worker.pressure.delay_us / 1e3, 3);
+		json_fixed(j, "lag_ms", loop->worker.pressure.delay_us[0] / 1e3, 3);
 		json_u64(j, "requests_in_flight", __atomic_load_n(&loop->worker.live_count, __ATOMIC_RELAXED));
+		json_u64(j, "timers", counter_get(&loop->timers_armed));
 		json_u64(j, "buffer_bytes", __atomic_load_n(&loop->worker.chunks.bytes_out, __ATOMIC_RELAXED));
 		json_close(j, '}');
 	}

@@ -199,6 +199,7 @@ static void turn(struct loop *loop)
 	run_chores(&loop->dead);
 
 	uint64_t took = clock_now_us() - began;
+	__atomic_store_n(&loop->timers_armed, loop->worker.timers.armed, __ATOMIC_RELAXED);
 	counter_add(&loop->turns, 1);
 	counter_add(&loop->busy_us, took);
 	if (took > counter_get(&loop->lag_us))

@@ -241,7 +241,8 @@ static struct policy *auth_open(const void *settings, const struct policy_env *e
 	d->shared = env->shared;
 	d->core = shared_take(env->shared, &auth_kind, env->route->name, NULL);
 	d->source = d->core ? key_source_take(env->shared, d->conf.jwks, &d->conf.keys) : NULL;
-	if (d->source && jwt_cache_init(&d->cache, d->conf.remembered, rand_next(&env->worker->rand)))
+	jwt_cache_init(&d->cache, d->conf.remembered, rand_next(&env->worker->rand));
+	if (d->source)
 		return &d->base;
 	auth_close(&d->base);
 	return NULL;
@@ -275,7 +276,7 @@ static enum jwt_verdict find_token(const struct auth *d, const struct exchange *
 		if (g->id == FIELD_AUTHORIZATION)
 			return JWT_malformed;
 	value = f->value;
-	if (!span_starts_nocase(value, SPAN("bearer")) || (value.len > 6 && value.at[6] != ' '))
+	if (!span_starts_nocase(value, SPAN("bearer")) || (value.len > 6 && value.at[6] != ' ' && value.at[6] != '\t'))
 		return without;
 	*token = span_trim(span_from(value, 6));
 	return token->len == 0 ? JWT_malformed : token->len > d->conf.max_token_size ? JWT_too_large : JWT_allowed;

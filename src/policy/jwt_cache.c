@@ -7,17 +7,25 @@
 
 enum { WAYS = 4 };
 
-bool jwt_cache_init(struct jwt_cache *c, uint64_t size, uint64_t seed)
+void jwt_cache_init(struct jwt_cache *c, uint64_t size, uint64_t seed)
 {
-	*c = (struct jwt_cache){ .seed = seed };
-	if (!size)
+	*c = (struct jwt_cache){ .seed = seed, .sets = (size_t)(size + WAYS - 1) / WAYS };
+}
+
+/* When the first token comes: most of ten thousand routes may never see one. */
+static bool is_there(struct jwt_cache *c)
+{
+	if (!c->sets || c->at)
+		return c->sets > 0;
+	struct jwt **at = calloc(c->sets * WAYS, sizeof(*at));
+	uint64_t *hash = calloc(c->sets * WAYS, sizeof(*hash));
+	if (at && hash) {
+		c->at = at;
+		c->hash = hash;
 		return true;
-	c->sets = (size_t)(size + WAYS - 1) / WAYS;
-	c->at = calloc(c->sets * WAYS, sizeof(struct jwt *));
-	c->hash = calloc(c->sets * WAYS, sizeof(*c->hash));
-	if (c->at && c->hash)
-		return true;
-	jwt_cache_fini(c);
+	}
+	free(at);
+	free(hash);
 	return false;
 }
 
@@ -43,13 +51,15 @@ static size_t place_of(const struct jwt_cache *c, struct span token, uint64_t ha
 
 struct jwt *jwt_cache_find(const struct jwt_cache *c, struct span token)
 {
-	size_t i = c->sets ? place_of(c, token, hash_of(c, token)) : 0;
-	return c->sets && i < c->sets * WAYS ? c->at[i] : NULL;
+	if (!c->at)
+		return NULL;
+	size_t i = place_of(c, token, hash_of(c, token));
+	return i < c->sets * WAYS ? c->at[i] : NULL;
 }
 
 void jwt_cache_put(struct jwt_cache *c, struct jwt *jwt)
 {
-	if (!c->sets)
+	if (!is_there(c))
 		return;
 	uint64_t hash = hash_of(c, jwt->token);
 	size_t to = place_of(c, jwt->token, hash);

@@ -10,8 +10,8 @@
 
 struct jwt_cache { struct jwt **at; uint64_t *hash; size_t sets; uint64_t seed; };
 
-/* size 0: keeps none. false: out of memory. */
-bool jwt_cache_init(struct jwt_cache *, uint64_t size, uint64_t seed);
+/* size 0: keeps none. Takes memory when the first one is put. */
+void jwt_cache_init(struct jwt_cache *, uint64_t size, uint64_t seed);
 void jwt_cache_fini(struct jwt_cache *);
 struct jwt *jwt_cache_find(const struct jwt_cache *, struct span token);          /* counted for the cache, not for the caller; or NULL */
 void jwt_cache_put(struct jwt_cache *, struct jwt *);             /* takes a reference of its own; instead of the one with the same bytes */

@@ -28,7 +28,7 @@ EVERYTHING = {
                {"name": "split", "path": "/split", "upstream": {"app": "90%", "dead": "10%"}, "guard": {}},
                {"name": "quick", "path": "/quick", "upstream": "app", "hedge": {}},
                {"name": "once", "path": "/once", "upstream": "app", "idempotency": {}},
-               {"name": "known", "path": "/known", "upstream": "app", "auth": {"jwt": {"jwks": "http://127.0.0.1:1/keys", "audience": "x"}}},
+               {"name": "known", "path": "/known", "upstream": "app", "auth": {"jwt": {"jwks": "file:/nowhere/keys.json", "audience": "app"}}},
                {"name": "kept", "path": "/kept", "upstream": "app", "cache": {}},
                {"name": "shared", "path": "/shared", "upstream": "app", "coalesce": {}},
                {"name": "dead", "path": "/dead", "upstream": "dead", "retry": "off"},

@@ -44,7 +44,7 @@ def free_port():
 
 
 def environment(**more):
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("OUTRIGGER_", "NOTIFY_"))}
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("OUTRIGGER_", "NOTIFY_", "OTEL_"))}
     env.setdefault("ASAN_OPTIONS", "abort_on_error=0:detect_stack_use_after_return=0")
     env.setdefault("TSAN_OPTIONS", "halt_on_error=0:exitcode=66")
     env.update(more)

