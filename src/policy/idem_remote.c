@@ -232,7 +232,7 @@ static enum answer no_store(struct slot *slot)
 	__atomic_fetch_add(&slot->door->core->store_errors, 1, __ATOMIC_RELAXED);
 	if (slot->door->conf.on_store_error == ON_STORE_ALLOW)
 		return PASS;
-	return exchange_turn_away(slot->ex, false, REASON_store_unavailable, 1, NULL);
+	return exchange_turn_away(slot->ex, slot->door->conf.dry_run, REASON_store_unavailable, 1, NULL);
 }
 
 /* The ticket is gone, or has other things to do, unless it waits. */
@@ -241,13 +241,13 @@ static enum answer take_verdict(struct ticket *t, enum idem_verdict verdict, str
 	struct slot *slot = t->slot;
 	if (verdict == IDEM_VERDICT_FIRST)
 		return begin(t);
-	if (verdict == IDEM_VERDICT_RUNS && t->door->conf.in_flight == IN_FLIGHT_WAIT)
+	if (verdict == IDEM_VERDICT_RUNS && idem_waits(t->door))
 		return wait_for_it(t);
 	struct capture *c = verdict == IDEM_VERDICT_DONE ? idem_answer_read(answer) : NULL;
 	slot->ticket = NULL;
 	ticket_free(t);
 	switch (verdict) {
-	case IDEM_VERDICT_RUNS:  return idem_refuse(slot, RESULT_conflict, REASON_idempotency_conflict, 1, NULL);
+	case IDEM_VERDICT_RUNS:  return idem_running(slot);
 	case IDEM_VERDICT_DONE:  return idem_replay(slot, c);
 	case IDEM_VERDICT_OTHER: return idem_refuse(slot, RESULT_mismatch, REASON_idempotency_mismatch, 0, NULL);
 	default:                 return idem_refuse_lost(slot);
