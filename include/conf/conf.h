@@ -107,6 +107,8 @@ struct conf {
 	struct conf_shutdown shutdown;
 	struct conf_overload overload;
 	uint64_t workers;                                              /* auto is already a number           */
+	unsigned supervisor; uint64_t watchdog_us;                     /* 0: none                            */
+	unsigned sandbox; struct span user;                            /* empty: as started                  */
 	const struct conf_block *blocks; unsigned block_count;         /* as handed in                       */
 	struct span file;                                              /* "outrigger.yaml", "-", "command line" */
 	struct span text_read;                                         /* the bytes of the file(s), for the digest that app/ shows */

@@ -18,6 +18,15 @@ static void put_config(const struct server *s, struct json *j)
 	json_close(j, '}');
 }
 
+static void put_supervisor(const struct server *s, struct json *j)
+{
+	json_open(j, "supervisor", '{');
+	json_bool(j, "supervised", s->estate != NULL);
+	for (unsigned c = 0; s->estate && c < RESTART_CAUSE_COUNT; c++)
+		json_u64(j, restart_cause_name((enum restart_cause)c), s->estate->restarts[c]);
+	json_close(j, '}');
+}
+
 static void put_listeners(const struct server *s, struct json *j)
 {
 	json_open(j, "listeners", '[');
@@ -44,7 +53,7 @@ static void put_workers(const struct server *s, struct json *j)
 	json_open(j, "workers", '[');
 	for (unsigned i = 0; i < s->thread_count; i++) {
 		const struct loop *loop = &s->threads[i].loop;
-		uint64_t turned = __atomic_load_n(&loop->last_turn_us, __ATOMIC_RELAXED);
+		uint64_t turned = __atomic_load_n(loop->pulse_us, __ATOMIC_RELAXED);
 		json_open(j, NULL, '{');
 		json_u64(j, "turns", counter_get(&loop->turns));
 		json_u64(j, "busy_ms", counter_get(&loop->busy_us) / 1000);
@@ -70,6 +79,10 @@ void pages_put_status(const struct server *s, struct json *j)
 	json_u64(j, "uptime_s", (clock_now_us() - s->started_us) / 1000000);
 	json_u64(j, "now_ms", clock_wall_ms());
 	put_config(s, j);
+	put_supervisor(s, j);
+	json_open(j, "sandbox", '{');
+	sandbox_json(&s->sandbox, j);
+	json_close(j, '}');
 	put_listeners(s, j);
 	put_workers(s, j);
 	overload_json(s, j);

@@ -175,8 +175,8 @@ def test_other_limits_by_a_reload(rig):
 
 def descriptors(proxy, limit):
     """It may have so many."""
-    _, hard = resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE, (limit, hard))
+    _, hard = resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def test_descriptors(rig):
