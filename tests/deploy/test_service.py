@@ -75,7 +75,19 @@ def test_reload(system):
     assert ask(system) == "two" and system.show("outrigger", "MainPID", "ActiveState") == {"MainPID": pid, "ActiveState": "active"}
 
 
-def test_a_crash_is_repaired(system):
+def server_of(system, supervisor):
+    return system.run("cat", f"/proc/{supervisor}/task/{supervisor}/children").stdout.split()[0]
+
+
+def test_a_server_that_crashes_is_replaced_without_systemd(system):
+    pid = start(system)
+    before = server_of(system, pid)
+    system.run("sh", "-c", f"kill -SEGV {before}")
+    until(lambda: ask(system) == "one" and server_of(system, pid) != before)
+    assert system.show("outrigger", "MainPID", "NRestarts", "ActiveState") == {"MainPID": pid, "NRestarts": "0", "ActiveState": "active"}
+
+
+def test_a_supervisor_that_crashes_is_replaced_by_systemd(system):
     before = start(system)
     system.run("sh", "-c", f"kill -SEGV {before}")
     until(lambda: ask(system) == "one" and system.show("outrigger", "MainPID")["MainPID"] not in ("0", before))
