@@ -24,7 +24,7 @@
 #include "rows.h"
 #include "totals.h"
 
-enum { SETTLE_PATIENCE_US = 2000000, LOG_AGAIN_US = 500000, FAREWELL_US = 5000000, SAVE_AGAIN_US = 200000, BEAT_MIN_US = 10000, SIGNALS = 6 };
+enum { SETTLE_PATIENCE_US = 2000000, LOG_AGAIN_US = 500000, FAREWELL_US = 5000000, BEAT_MIN_US = 10000, SAVE_AGAIN_US = 200000, SIGNALS = 6 };
 
 #define X(word) #word,
 static const char *const life_names[] = { LIVES(X) };

@@ -53,9 +53,7 @@ static enum answer take_found(struct slot *slot, enum idem_state state, struct i
 	}
 	if (state == IDEM_LOST)
 		return idem_refuse_lost(slot);
-	if (slot->door->conf.in_flight == IN_FLIGHT_WAIT)
-		return LATER;
-	return idem_refuse(slot, RESULT_conflict, REASON_idempotency_conflict, 1, NULL);
+	return idem_running(slot);
 }
 
 enum answer idem_memory_claim(struct slot *slot)
@@ -73,7 +71,7 @@ enum answer idem_memory_claim(struct slot *slot)
 	if (how == IDEM_FOUND) {
 		state = e->state;
 		answer = state == IDEM_DONE ? idem_answer_ref(e->answer) : NULL;
-		if (state == IDEM_RUNNING && d->conf.in_flight == IN_FLIGHT_WAIT) {
+		if (state == IDEM_RUNNING && idem_waits(d)) {
 			slot->state = SLOT_WAITING;
 			list_append(&e->waiters, &slot->link);
 		}
@@ -88,7 +86,7 @@ enum answer idem_memory_claim(struct slot *slot)
 	case IDEM_OTHER:
 		return idem_refuse(slot, RESULT_mismatch, REASON_idempotency_mismatch, 0, NULL);
 	case IDEM_FULL:
-		return exchange_turn_away(slot->ex, false, REASON_overloaded, 1, "Too many requests with an Idempotency-Key are running.");
+		return exchange_turn_away(slot->ex, d->conf.dry_run, REASON_overloaded, 1, "Too many requests with an Idempotency-Key are running.");
 	default:
 		return exchange_turn_away(slot->ex, false, REASON_internal_error, 0, NULL);
 	}

@@ -85,9 +85,16 @@ static void ask(struct ticket *t, enum idem_op op, void (*done)(struct store_cal
 		done(&t->call, STORE_refused, SPAN("the route's name is too long"));
 }
 
-static void pause(struct ticket *t, uint64_t us, void (*fire)(struct timer *))
+static void pause_for(struct ticket *t, uint64_t us, void (*fire)(struct timer *))
 {
 	worker_arm(t->door->worker, &t->timer, us * 3 / 4 + rand_below(&t->door->worker->rand, us / 2 + 1), fire);
+}
+
+/* Ever longer. */
+static void pause_from(struct ticket *t, uint64_t first_us, void (*fire)(struct timer *))
+{
+	uint64_t us = first_us << (t->pauses < 6 ? t->pauses++ : 6);
+	pause_for(t, us < LONGEST_PAUSE_US ? us : LONGEST_PAUSE_US, fire);
 }
 
 static void complain(const struct ticket *t, const char *event)
@@ -119,7 +126,7 @@ static void last_word_done(struct store_call *call, enum store_result result, st
 	struct ticket *t = container_of(call, struct ticket, call);
 	bool too_late = t->door->worker->now_us + NEXT_TRY_US >= t->ours_until_us;
 	if (result != STORE_ok && !too_late) {
-		pause(t, NEXT_TRY_US, say_again);
+		pause_from(t, NEXT_TRY_US, say_again);
 		return;
 	}
 	if (t->doing == SAVING && (result != STORE_ok || !idem_script_done(reply)))
@@ -138,6 +145,7 @@ static void let_loose(struct ticket *t)
 	t->slot = NULL;
 	t->loose = true;
 	t->doing = RELEASING;
+	t->pauses = 0;
 	t->ours_until_us = t->asked_us + t->door->conf.lease_us;
 	list_append(&t->door->loose, &t->link);
 	last_word(t);
@@ -159,7 +167,7 @@ static void renewed(struct store_call *call, enum store_result result, struct sp
 	if (result == STORE_ok)
 		t->ours_until_us = t->asked_us + lease_us;
 	t->doing = HOLDING;
-	pause(t, result == STORE_ok ? lease_us / 3 : lease_us / 10, renew);
+	pause_for(t, result == STORE_ok ? lease_us / 3 : lease_us / 10, renew);
 }
 
 static void renew(struct timer *timer)
@@ -207,10 +215,9 @@ static void claim_again(struct timer *timer)
 
 static enum answer wait_for_it(struct ticket *t)
 {
-	uint64_t us = (uint64_t)FIRST_PAUSE_US << (t->pauses < 6 ? t->pauses++ : 6);
 	t->slot->waited = true;
 	t->doing = PAUSING;
-	pause(t, us < LONGEST_PAUSE_US ? us : LONGEST_PAUSE_US, claim_again);
+	pause_from(t, FIRST_PAUSE_US, claim_again);
 	return LATER;
 }
 
@@ -221,9 +228,10 @@ static enum answer begin(struct ticket *t)
 	slot->ticket = NULL;
 	t->ours_until_us = t->asked_us + t->door->conf.lease_us;
 	t->doing = HOLDING;
+	t->pauses = 0;
 	t->run.over = run_over;
 	t->run.free = run_free;
-	pause(t, t->door->conf.lease_us / 3, renew);
+	pause_for(t, t->door->conf.lease_us / 3, renew);
 	return idem_begin(slot, &t->run);
 }
 
@@ -232,7 +240,7 @@ static enum answer no_store(struct slot *slot)
 	__atomic_fetch_add(&slot->door->core->store_errors, 1, __ATOMIC_RELAXED);
 	if (slot->door->conf.on_store_error == ON_STORE_ALLOW)
 		return PASS;
-	return exchange_turn_away(slot->ex, false, REASON_store_unavailable, 1, NULL);
+	return exchange_turn_away(slot->ex, slot->door->conf.dry_run, REASON_store_unavailable, 1, NULL);
 }
 
 /* The ticket is gone, or has other things to do, unless it waits. */
@@ -241,13 +249,13 @@ static enum answer take_verdict(struct ticket *t, enum idem_verdict verdict, str
 	struct slot *slot = t->slot;
 	if (verdict == IDEM_VERDICT_FIRST)
 		return begin(t);
-	if (verdict == IDEM_VERDICT_RUNS && t->door->conf.in_flight == IN_FLIGHT_WAIT)
+	if (verdict == IDEM_VERDICT_RUNS && idem_waits(t->door))
 		return wait_for_it(t);
 	struct capture *c = verdict == IDEM_VERDICT_DONE ? idem_answer_read(answer) : NULL;
 	slot->ticket = NULL;
 	ticket_free(t);
 	switch (verdict) {
-	case IDEM_VERDICT_RUNS:  return idem_refuse(slot, RESULT_conflict, REASON_idempotency_conflict, 1, NULL);
+	case IDEM_VERDICT_RUNS:  return idem_running(slot);
 	case IDEM_VERDICT_DONE:  return idem_replay(slot, c);
 	case IDEM_VERDICT_OTHER: return idem_refuse(slot, RESULT_mismatch, REASON_idempotency_mismatch, 0, NULL);
 	default:                 return idem_refuse_lost(slot);

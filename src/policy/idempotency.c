@@ -30,6 +30,7 @@ static const struct conf_key idempotency_keys[] = {
 		"when the store does not answer: deny (503), or allow, and then a request may run twice"),
 	CONF_DURATION(CONF, "lease", lease_us, "1m", "1s", "1h",
 		"a claim in a store is renewed while its request runs; so long after its instance has died, a repetition runs again"),
+	CONF_BOOL(CONF, "dry_run", dry_run, "false", "look and count, but let every request run"),
 	CONF_COUNT(CONF, "max_keys", max_keys, "100000", "1", "100000000", "in memory; beyond it the longest unused answer is forgotten"),
 	CONF_SIZE(CONF, "max_size", max_bytes, "64MiB", "64KiB", "64GiB", "of all answers in memory; beyond it the longest unused is forgotten"),
 	CONF_END
@@ -124,8 +125,12 @@ enum answer idem_replay(struct slot *slot, struct capture *c)
 {
 	if (!c)
 		return idem_refuse_lost(slot);
-	slot->capture = c;
 	count(slot->door, slot->waited ? RESULT_waited : RESULT_replayed);
+	if (slot->door->conf.dry_run) {
+		capture_unref(c);
+		return PASS;
+	}
+	slot->capture = c;
 	exchange_add_reply_field(slot->ex, SPAN("idempotency-replayed"), SPAN("true"));
 	exchange_divert(slot->ex, &replay_ops, slot);
 	return PASS;
@@ -134,13 +139,23 @@ enum answer idem_replay(struct slot *slot, struct capture *c)
 enum answer idem_refuse(struct slot *slot, enum idem_result result, enum reason why, unsigned retry_after_s, const char *detail)
 {
 	count(slot->door, result);
-	return exchange_turn_away(slot->ex, false, why, retry_after_s, detail);
+	return exchange_turn_away(slot->ex, slot->door->conf.dry_run, why, retry_after_s, detail);
 }
 
 enum answer idem_refuse_lost(struct slot *slot)
 {
 	return idem_refuse(slot, RESULT_conflict, REASON_idempotency_conflict, 0,
 		"The request of this Idempotency-Key has run, but its answer could not be kept: it was too long, or broke off.");
+}
+
+enum answer idem_running(struct slot *slot)
+{
+	if (slot->door->conf.in_flight == IN_FLIGHT_CONFLICT)
+		return idem_refuse(slot, RESULT_conflict, REASON_idempotency_conflict, 1, NULL);
+	if (!slot->door->conf.dry_run)
+		return LATER;
+	count(slot->door, RESULT_waited);
+	return PASS;
 }
 
 enum answer idem_begin(struct slot *slot, struct idem_run *run)
@@ -199,9 +214,9 @@ static enum answer idempotency_admit(struct policy *p, struct exchange *ex, void
 	link_init(&slot->link);
 	switch (idem_key_read(&ex->request.fields, &key)) {
 	case IDEM_KEY_NONE:
-		return d->conf.required ? exchange_turn_away(ex, false, REASON_idempotency_missing, 0, NULL) : PASS;
+		return d->conf.required ? exchange_turn_away(ex, d->conf.dry_run, REASON_idempotency_missing, 0, NULL) : PASS;
 	case IDEM_KEY_BAD:
-		return exchange_turn_away(ex, false, REASON_idempotency_missing, 0,
+		return exchange_turn_away(ex, d->conf.dry_run, REASON_idempotency_missing, 0,
 			"The Idempotency-Key is not one string, or word, of 1 to 255 printable characters.");
 	case IDEM_KEY_FOUND:
 		break;

@@ -19,7 +19,7 @@ struct idempotency_conf {
 	struct span store;
 	struct conf_texts methods;
 	unsigned in_flight, on_store_error;
-	bool     required;
+	bool     required, dry_run;
 };
 
 #define IDEM_RESULTS(X) X(first) X(replayed) X(waited) X(conflict) X(mismatch)
@@ -72,8 +72,11 @@ struct slot {
 enum answer idem_replay(struct slot *, struct capture *);
 enum answer idem_refuse(struct slot *, enum idem_result, enum reason, unsigned retry_after_s, const char *detail);
 enum answer idem_refuse_lost(struct slot *);
+enum answer idem_running(struct slot *);          /* LATER: it is to wait */
 enum answer idem_begin(struct slot *, struct idem_run *);        /* slot and max_answer are set here */
 static inline void idem_answer_slot(struct slot *slot, enum answer a) { if (a != LATER) exchange_answer(slot->ex, a); }
+
+static inline bool idem_waits(const struct idempotency *d) { return d->conf.in_flight == IN_FLIGHT_WAIT && !d->conf.dry_run; }
 
 /* idem_memory.c */
 enum answer idem_memory_claim(struct slot *);

@@ -30,7 +30,7 @@ EVERYTHING = {
                {"name": "once", "path": "/once", "upstream": "app", "idempotency": {}},
                {"name": "known", "path": "/known", "upstream": "app", "auth": {"jwt": {"jwks": "file:/nowhere/keys.json", "audience": "app"}}},
                {"name": "kept", "path": "/kept", "upstream": "app", "cache": {}},
-               {"name": "shared", "path": "/shared", "upstream": "app", "coalesce": {}},
+               {"name": "shared", "path": "/shared", "upstream": "app", "coalesce": {}, "hedge": {}},
                {"name": "dead", "path": "/dead", "upstream": "dead", "retry": "off"},
                {"name": "saved", "path": "/saved", "upstream": "dead", "retry": "off", "fallback": {"body": "x"}},
                {"name": "app", "path": "/", "upstream": "app"}],

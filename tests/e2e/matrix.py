@@ -44,6 +44,7 @@ PATIENCE = 30 if SLOW else 8              # seconds; no client waits so long
 TIMEOUT, OPEN_FOR, LIMIT, LINE = .8, .3, 20, 30
 BURST, RATE = CROWD * 2 // 5, 100          # of one route
 BODY = b"x" * 1000
+CHUNK = 32 << 10                          # what each worker reads into; it keeps one
 LEFT = 16 << 20                           # bytes that a process may have grown by
 
 
@@ -236,7 +237,8 @@ def left_over(proxy, base):
            "client connections": s["listeners"][0]["connections"]}
     if app["circuit_breaker"]["state"] == "half_open":
         now["probes"] = 0                 # how many have gone well; the permits tell of those on their way
-    grown = {"timers": sum(w["timers"] for w in s["workers"]), "buffer bytes": sum(w["buffer_bytes"] for w in s["workers"]), "descriptors": proxy.fds()}
+    grown = {"timers": sum(w["timers"] for w in s["workers"]), "descriptors": proxy.fds(),
+             "buffer bytes": sum(max(0, w["buffer_bytes"] - CHUNK) for w in s["workers"])}
     now.update({k: v - base.get(k, v) for k, v in grown.items()})
     if not base:
         return {**grown, **{k: v for k, v in now.items() if v > 0}}

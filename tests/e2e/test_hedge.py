@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from proxy import sanitized
+from proxy import run, sanitized
 from test_admin import metrics, until
 from upstream import chunks, head, reply
 
@@ -140,3 +140,22 @@ def test_clients_come_and_leave_at_random(rig):
     until(lambda: metrics(proxy)['outrigger_concurrency_in_use{upstream="app"}'] == 0, 5)
     h = hedges(proxy)
     assert h["won"] + h["lost"] > 5, h
+
+
+def test_told_to_stop_while_both_are_on_their_way(rig):
+    a, b, proxy = two(rig, reply(b"slow", delay=5), reply(BODY, delay=.5))
+    with proxy.client() as c:
+        c.send(b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
+        b.wait_for(1)
+        proxy.signal(15)
+        r = c.read()
+        assert r.status == 200 and r.body == BODY
+    assert proxy.wait() == 0
+
+
+def test_wrong_settings_are_explained(rig, tmp_path):
+    for text, words in (("{after: p0}", "'p0' is not a percentile"), ("{after: 95}", "write 95s (seconds) or 95ms"), ("{max_extra: 2}", "write 2%")):
+        file = tmp_path / "wrong.yaml"
+        file.write_text(f"listen: 127.0.0.1:1\nroutes:\n  - path: /\n    upstream: http://127.0.0.1:3000\n    hedge: {text}\n")
+        done = run("check", "-c", file)
+        assert done.returncode == 78 and words in done.stderr + done.stdout
