@@ -26,6 +26,7 @@ enum {
 	SETTLED_US = 1000000,                 /* who lived so long is replaced at once ...                           */
 	STABLE_US = 10000000,                 /* ... and who lived so long has made good for all crashes before       */
 	BACKOFF_US = 100000, BACKOFF_MAX_US = 10000000,
+	STILL_MIN_TICKS = 4,                  /* a loop with nothing to do turns once a second */
 	ABORT_TICKS = 4,                      /* SIGABRT has not helped: SIGKILL          */
 	LEAVING_TICKS = 60,                   /* tearing down takes no longer             */
 };
@@ -91,6 +92,8 @@ static void end_it(struct supervisor *v, const char *who)
 static void look(struct supervisor *v)
 {
 	unsigned limit = (unsigned)(v->conf->watchdog_us / TICK_US), workers = v->estate->workers;
+	if (limit && limit < STILL_MIN_TICKS)
+		limit = STILL_MIN_TICKS;
 	if (v->aborting) {
 		if (++v->aborting > ABORT_TICKS)
 			kill(v->pid, SIGKILL);
@@ -126,7 +129,7 @@ static void tell_requests(struct supervisor *v, uint64_t *named, uint64_t *unnam
 			if (!r->live || r->id_len > ESTATE_ID || r->route_len > ESTATE_ROUTE)
 				continue;
 			++*named;
-			log_begin(&l, LOG_WARN, "request_lost");
+			log_begin(&l, LOG_ERROR, "request_lost");
 			log_span(&l, "request_id", (struct span){ r->id, r->id_len });
 			log_span(&l, "route", (struct span){ r->route, r->route_len });
 			log_u64(&l, "in_flight_ms", now_ms > r->since_ms ? now_ms - r->since_ms : 0);
@@ -156,8 +159,11 @@ static void tell_crash(struct supervisor *v, pid_t pid, int status, uint64_t wai
 	log_begin(&l, LOG_ERROR, "server_died");
 	log_u64(&l, "pid", (uint64_t)pid);
 	log_text(&l, "cause", restart_cause_name(cause));
-	if (WIFSIGNALED(status))
-		log_text(&l, "signal", sigabbrev_np(WTERMSIG(status)));
+	const char *name = WIFSIGNALED(status) ? sigabbrev_np(WTERMSIG(status)) : NULL;
+	if (name)
+		log_text(&l, "signal", name);
+	else if (WIFSIGNALED(status))             /* a real-time one */
+		log_u64(&l, "signal", (uint64_t)WTERMSIG(status));
 	else
 		log_u64(&l, "exit", (uint64_t)WEXITSTATUS(status));
 	log_f(&l, "lived_s", "%.3f", (double)(clock_now_us() - v->started_us) / 1e6);

@@ -259,7 +259,7 @@ const struct conf_key conf_top_keys[] = {
 	CONF_ROW(struct conf, "supervisor", supervisor, CONF_T_WORD, .words = off_on, .preset = "on", .flags = CONF_ONCE,
 		.help = "on or off: a parent process holds the sockets, and replaces a server that crashes"),
 	CONF_ROW(struct conf, "watchdog", watchdog_us, CONF_T_DURATION, .preset = "10s", .min = "0s", .max = "1h", .flags = CONF_ONCE,
-		.help = "a server with a loop that stands still for so long is replaced by its supervisor; 0s: never"),
+		.help = "a server with a loop that stands still for so long (2s or more) is replaced by its supervisor; 0s: never"),
 	CONF_ROW(struct conf, "user", user, CONF_T_TEXT, .preset = "", .flags = CONF_ONCE,
 		.help = "started as root: become this user once all is open; empty: stay root, but (sandbox) without its privileges",
 		.example = "nobody"),
