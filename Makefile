@@ -147,6 +147,12 @@ torture: $B/torture                     ## every scenario in thousands of worlds
 	$Q$B/torture $(SCENARIOS)
 e2e: $B/outrigger                       ## run the end-to-end tests against this VARIANT's binary
 	$QOUTRIGGER_BIN=$B/outrigger $(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e $(ARGS)
+fault-matrix: build/release/outrigger   ## what the upstream, the clients and Redis may do at once, and what comes of it: docs/fault-matrix.md
+	$QOUTRIGGER_BIN=$< $(PYTHON) tests/e2e/matrix.py > build/fault-matrix.md && mv build/fault-matrix.md docs/fault-matrix.md
+bench-policies: build/release/outrigger build/release/bench/origin build/release/bench/load ## ... and what the policies cost: docs/policies-cost.md
+	$Q$(PYTHON) tests/bench/policies.py $(ARGS)
+promises: build/release/outrigger       ## what the policies promise, measured with a real Redis: docs/promises.md
+	$QOUTRIGGER_BIN=$< $(PYTHON) tests/bench/promises.py docs/promises.md
 fuzz-replay: $(FUZZ_BIN)                ## every fuzz target over its corpus (VARIANT=fuzz)
 	$Qset -e; for t in $(FUZZ_BIN); do n=$$(basename $$t); d=tests/fuzz/corpus/$${n#fuzz_}; $$t -runs=0 $$d > $$t.log 2>&1 || { cat $$t.log; exit 1; }; echo "$$n: $$(ls $$d | wc -l) seeds replayed"; done
 reference: all                          ## print the pages that are made of the program's tables: docs, completions, manual
@@ -220,4 +226,4 @@ clean:                                  ## remove everything built
 	$Qrm -rf build
 help:                                   ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-.PHONY: reference deb deploy deploy-check packages-deb packages-ship page-modules demo install uninstall e2e fuzz-replay lint packages packages-test packages-bench test all unit edge-unit bench clean help scenario torture
+.PHONY: fault-matrix reference deb deploy deploy-check packages-deb packages-ship page-modules demo install uninstall e2e fuzz-replay lint packages packages-test packages-bench test all unit edge-unit bench clean help scenario torture

@@ -2,6 +2,7 @@
 #ifndef APP_DATA_THREAD_H
 #define APP_DATA_THREAD_H
 
+#include "app/estate.h"
 #include "app/stores.h"
 #include "edge/back_h1.h"
 #include "edge/listen.h"
@@ -16,6 +17,7 @@ struct data_thread {
 	struct loop      loop;
 	struct doorstep  step;
 	struct stats_book *book;
+	struct estate_desk desk;              /* used when there is a supervisor                  */
 	struct worker_stores stores;
 	struct router   *next;                /* built, and not in force yet (reload)             */
 	struct worker_stores next_stores;     /* its                                              */

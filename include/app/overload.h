@@ -13,7 +13,7 @@
 #include "base/text.h"
 #include "base/timer.h"
 
-struct server; struct prom;
+struct server; struct upstream; struct prom;
 
 struct overload {
 	struct server *server;
@@ -30,6 +30,7 @@ void overload_start(struct overload *, struct server *);
 /* How it is seen. */
 void overload_metrics(const struct server *, struct prom *out);
 void overload_json(const struct server *, struct json *);          /* "pressure": {...}, in the object that is open */
+double overload_queue_delay_us(const struct upstream *);           /* of the class that waits longest */
 void overload_text(const struct server *, struct text *out);       /* a line of `outrigger status`, while there is pressure */
 
 #endif

@@ -12,8 +12,8 @@
 
 #include "app/server.h"
 
-/* How to read the configuration again, and whether to do so whenever the file changes. */
-struct conf_reader { struct conf *(*read)(void *self, struct conf_report *); void *self; bool watch; };
+/* How to read the configuration again (text.at != NULL: its file's bytes were these), and whether to do so whenever the file changes. */
+struct conf_reader { struct conf *(*read)(void *self, struct span text, struct conf_report *); void *self; bool watch; };
 
 enum reload_step { RELOAD_IDLE, RELOAD_LOOKING_UP, RELOAD_BUILDING, RELOAD_ADOPTING };
 struct reload {

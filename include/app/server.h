@@ -11,6 +11,9 @@
 
 #include "app/data_thread.h"
 #include "app/notify.h"
+#include "app/estate.h"
+#include "app/sandbox.h"
+#include "app/sockets.h"
 #include "app/overload.h"
 #include "conf/conf.h"
 #include "core/shared.h"
@@ -38,7 +41,10 @@ struct server {
 	struct trust       *trust;
 	struct upstream   **upstreams;        /* [conf->upstream_count] */
 	struct data_thread *threads; unsigned thread_count;
-	int                *fds;              /* [listener * thread_count + thread] */
+	struct sockets      sockets;
+	struct sandbox      sandbox;
+	struct estate      *estate;           /* NULL: there is no supervisor */
+	void               *saved_memory; struct span saved;     /* what cores were before the crash; until it serves */
 	struct resolver    *resolver;
 	struct stores      *stores;
 	struct fetcher     *fetcher;
@@ -59,16 +65,28 @@ struct server {
 	uint64_t            started_us, started_wall_ms;
 	char                config_digest[65];
 	char                instance[INSTANCE_ID];   /* drawn when the process starts; in Via */
+	unsigned            stops;            /* TERMs and INTs that were carried out, and that came here directly */
+	unsigned            direct_stops;
+	uv_signal_t         signals[6];
+	struct timer        patience, delay, log_again, save_again, heartbeat;
 	struct overload     overload;
-	uv_signal_t         signals[5];
-	struct timer        patience, delay, log_again, heartbeat;
 	struct notify       notify;           /* the service manager, if there is one */
 	uv_async_t          log_bell;
 	int                 exit_code;
 };
 
-/* Runs until stopped; returns the exit code. Takes over the configuration. reader: how to read it again, or NULL. */
-int  server_run(struct conf *, const struct conf_reader *reader);
+struct server_start {
+	const struct conf_reader *reader;     /* how to read the configuration again; NULL: there is no file */
+	/* from a supervisor; NULL: there is none */
+	struct sockets           *sockets;
+	struct estate            *estate;
+	const sigset_t           *signals;    /* the mask once there are handlers */
+	int                       notify;     /* where the service manager is told; -1: there is none */
+};
+/* Runs until stopped; returns the exit code. Takes over the configuration. */
+int  server_run(struct conf *, const struct server_start *);
+void server_keep_conf(struct server *);           /* for a successor; after it was put there */
+void server_save(struct server *);                /* ... and the state of cores, now */
 /* Control thread only. */
 void server_stop(struct server *, bool at_once);  /* TERM; at once: QUIT, or a second TERM */
 void server_drain(struct server *, bool drain);   /* POST /drain, /undrain */

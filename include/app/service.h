@@ -9,8 +9,9 @@
 
 struct service;
 
-/* Listens on the loop's thread. NULL with *why set: the address cannot be had, or memory. */
-struct service *service_new(struct loop *, struct span address, const struct upstream_ops *, void *self, char why[128]);
+/* Listens on the loop's thread. fd: of a socket that listens there, which is then the service's; or -1.
+ * NULL with *why set: the address cannot be had, or memory. */
+struct service *service_new(struct loop *, struct span address, int fd, const struct upstream_ops *, void *self, char why[128]);
 void service_free(struct service *);              /* closes everything; the loop must not run any more, or be about to stop */
 uint64_t service_requests(const struct service *);
 

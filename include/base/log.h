@@ -27,6 +27,7 @@ void log_setup(enum log_level, enum log_format, int fd);           /* level may 
 void log_set_level(enum log_level);
 enum log_level log_get_level(void);
 void log_start(void (*wake)(void *self), void *self);              /* from now on ring + wake() of the writer */
+void log_after_fork(void);                                         /* in a child that is to log by itself: lines that wait are the parent's */
 void log_stop(void);                                               /* flush and go back to direct writing */
 void log_flush(void);                                              /* the writer's thread only */
 uint64_t log_dropped(void);

@@ -112,6 +112,8 @@ struct conf {
 	struct conf_overload overload;
 	struct conf_flags flags; struct conf_flag_use *flag_uses;      /* each flag that is named somewhere, once */
 	uint64_t workers;                                              /* auto is already a number           */
+	unsigned supervisor; uint64_t watchdog_us;                     /* 0: none                            */
+	unsigned sandbox; struct span user;                            /* empty: as started                  */
 	const struct conf_block *blocks; unsigned block_count;         /* as handed in                       */
 	struct span file;                                              /* "outrigger.yaml", "-", "command line" */
 	struct span text_read;                                         /* the bytes of the file(s), for the digest that app/ shows */

@@ -90,6 +90,7 @@ struct exchange {
 	bool                spawned;          /* a policy's own request: exchange_spawn                            */
 	bool                expendable;       /* ... that nobody needs (a hedge): who would have to make it wait, or is not well, turns it away,
 	                                         and does not count it as refused */
+	unsigned short      note;             /* the observer's: worker.on_begin and on_over                       */
 	/* ── policies may write ── */
 	const struct claims *claims;          /* of a verified token: see claims.h; NULL: there is none */
 	uint64_t            deadline_us;      /* absolute; TIMER_NEVER: none             */

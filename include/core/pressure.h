@@ -34,18 +34,20 @@ struct pressure {
 	/* of who feeds it */
 	enum pressure_cause cause;            /* of the worst part ...     */
 	double   ratio;                       /* ... and how bad it is     */
-	double   delay_us;                    /* smoothed                  */
+	double   delay_us[PRESSURE_CLASSES];  /* smoothed; of a worker the first only is used */
 	unsigned most;                        /* classes that were touched since it began */
 };
 
 /* One thing that was measured. A limit of 0: it does not count. */
 struct pressure_part { enum pressure_cause cause; double ratio, depth; bool calm; };
 struct pressure_part pressure_of_delay(enum pressure_cause, double us, uint64_t limit_us);
+/* The wait of one class. It is a reason to turn away that class and those beneath it, never those above: they are served before it. */
+struct pressure_part pressure_of_wait(unsigned class, double us, uint64_t limit_us);
 struct pressure_part pressure_of_share(enum pressure_cause, double used, double limit);     /* both of 1 */
 
 /* Evens out what is measured ten times a second. One measurement alone is not believed whole, whatever it says: a machine that slept for a minute is
  * not overloaded for a minute. */
-double pressure_smooth(struct pressure *, double us, uint64_t limit_us);
+double pressure_smooth(double *smoothed, double us, uint64_t limit_us);
 
 /* ROSE: it begins, or touches a class that it had not touched since it began. OVER: it has ended. */
 enum pressure_news { PRESSURE_SAME, PRESSURE_ROSE, PRESSURE_OVER };

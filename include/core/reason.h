@@ -82,6 +82,8 @@
 	  "This Idempotency-Key was first used with a different request.") \
 	X(idempotency_missing, 400, "http_request_denied", false, "Idempotency-Key is missing", \
 	  "This route demands an Idempotency-Key.") \
+	X(store_unavailable, 503, "proxy_internal_response", false, "A store does not answer", \
+	  "This route has to ask a store (Redis) before it lets a request run, and the store does not answer (on_store_error: deny).") \
 	X(draining, 503, "destination_unavailable", false, "Shutting down", \
 	  "outrigger is draining and takes no new requests.") \
 	X(fault_injected, 503, "proxy_internal_response", false, "Injected fault", \

@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/span.h"
 #include "base/text.h"
+#include "core/pressure.h"
 
 struct label { const char *name; struct span value; };
 
@@ -37,12 +38,18 @@ struct core_kind {
 	/* Taken again, maybe with other parameters (a reload): the newest `with` holds. NULL: there are none. Under the table's lock. */
 	void      (*adapt)(void *core, const void *with);
 	void      (*fini)(void *core);        /* the last holder gave it back; may be NULL */
+	/* What a successor should know when this process has crashed: bytes without pointers, taken every now and then. save returns how
+	 * many (0: nothing worth it); restore gets them behind init, and believes nothing that it cannot check. Under the table's lock;
+	 * NULL: it begins anew. */
+	size_t    (*save)(void *core, uint64_t now_us, void *to, size_t size);
+	void      (*restore)(void *core, const void *from, size_t len);
 	/* How it is seen; from the control thread at any time. Each may be NULL. */
 	const struct core_series *series;     /* ends with a name of NULL                                         */
 	void      (*state)(void *core, uint64_t now_us, struct json *);      /* members of an object that is open */
 	void      (*summary)(void *core, uint64_t now_us, struct text *);    /* a few words: "open, next try in 3 s" */
-	/* How long requests wait in it: on average, of those whose wait has ended since this was last asked. For one asker. NULL: nobody does. */
-	uint64_t  (*delay_us)(void *core, uint64_t now_us);
+	/* How long requests wait in it, by class: on average, of those whose wait has ended since this was last asked; of a class of which nobody's
+	 * has, how long its oldest has waited. For one asker. NULL: nobody waits in it. */
+	void      (*delays_us)(void *core, uint64_t now_us, uint64_t us[PRESSURE_CLASSES]);
 };
 
 struct shared;
@@ -55,6 +62,17 @@ void  shared_give(struct shared *, void *core);
 /* Visits the cores of one kind (NULL: of all), by name, under the table's lock: do not take or give in there. */
 typedef void shared_visit(void *self, const struct core_kind *, struct span name, void *core);
 void  shared_each(struct shared *, const struct core_kind *, shared_visit *, void *self);
+/* From now on called for each core that is made, behind its init; NULL: no more. */
+void  shared_on_new(struct shared *, shared_visit *, void *self);
+/* Memory for a table that a successor should find again as it was when this process died: plain numbers, written in place. From a kind's init,
+ * adapt or fini only. By name; zeroed unless *found. Without somebody who keeps such memory, or room there, it is ordinary. NULL: none at all. */
+void *lasting_take(struct shared *, struct span name, size_t size, bool *found);
+void  lasting_give(struct shared *, void *memory);                  /* NULL is harmless */
+struct lasting_ops {
+	void *(*take)(void *self, struct span name, size_t size, bool *found);    /* NULL: no room */
+	bool  (*give)(void *self, void *memory);                            /* false: it is not from here */
+};
+void  shared_lasts_by(struct shared *, const struct lasting_ops *, void *self);
 /* The one core of that kind and name, for a moment; false: there is none. */
 bool  shared_with(struct shared *, const char *kind, struct span name, shared_visit *, void *self);
 

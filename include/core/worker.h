@@ -39,7 +39,9 @@ struct worker {
 	struct flag_set  *flag_set;           /* what it has seen there last; held */
 	struct pressure   pressure;           /* its level is for all to see; the rest is of who feeds it  */
 	void            (*post)(struct worker *, struct message *);        /* set by the owner of the loop: see worker_post */
-	/* Called once for each exchange when it is over, all policies settled, before its memory goes: metrics, access log. */
+	/* Called once for each exchange of a client when its route is known ... */
+	void            (*on_begin)(struct worker *, struct exchange *);
+	/* ... and when it is over, all policies settled, before its memory goes: metrics, access log. */
 	void            (*on_over)(struct worker *, const struct exchange *);
 	void             *observer;           /* theirs */
 };

@@ -61,12 +61,14 @@ struct listener {
 
 /* Opens and binds (not yet listening for anybody to see: listen() is part of it, so errors are known before anything runs).
  * reuseport: several sockets share the address. Returns the fd, or -1 with *why an errno-like text. */
+enum { LISTEN_BACKLOG = 4096 };
 int  listen_open(struct span address, bool reuseport, char why[128]);
 unsigned listen_port(int fd);             /* 0 for unix sockets */
 bool listener_start(struct listener *, struct doorstep *, int fd, struct span address);
 /* Drain: who is connected already, though not yet accepted, is still served; then listener_stop, LISTEN_LAST_LOOK_US later. */
 enum { LISTEN_LAST_LOOK_US = 20000 };
 void listener_drain(struct listener *);
-void listener_stop(struct listener *);    /* accepts nothing more and closes the socket */
+/* Nobody is let in any more, and the socket is closed; also for a supervisor that holds it: whoever comes now is refused, not kept waiting. */
+void listener_stop(struct listener *);
 
 #endif

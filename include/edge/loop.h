@@ -38,7 +38,8 @@ struct loop {
 	struct message *inbox_first, **inbox_last;
 	uint64_t        turns, busy_us, lag_us;       /* counters for the metrics; lag: the longest turn since last asked */
 	uint64_t        timers_armed;                 /* ... when the loop last turned                                     */
-	uint64_t        last_turn_us;         /* atomic: when the loop last turned (livez)                                */
+	uint64_t       *pulse_us;             /* atomic: when the loop last turned (livez, and a supervisor's watchdog)    */
+	uint64_t        own_pulse_us;         /* where that is, unless somebody sets the pointer before it runs            */
 };
 
 bool loop_init(struct loop *, unsigned index, uint64_t seed);

@@ -52,7 +52,7 @@ struct request {
 	bool          keep_alive;             /* the client would send another one on this connection */
 	bool          expect_continue;
 	struct span   upgrade;                /* the token asked for (GET, HTTP/1.1, Connection: upgrade), else empty */
-	struct span   told;                   /* what the upstream is told of it besides (x-flags): requests that differ in it have different answers */
+	struct span   told;                   /* what the upstream is told besides (x-flags): who differs in it gets other answers */
 };
 
 struct reply {

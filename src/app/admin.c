@@ -117,7 +117,7 @@ struct admin *admin_new(struct server *server, char why[128])
 	a->metrics = metrics_new(server);
 	a->events = events_new(a);
 	if (a->access && a->metrics && a->events && admin_access_init(a->access, &server->conf->admin, why))
-		a->service = service_new(&server->control, server->conf->admin.listen, &admin_ops, a, why);
+		a->service = service_new(&server->control, server->conf->admin.listen, server->sockets.admin, &admin_ops, a, why);
 	if (a->service)
 		return a;
 	admin_free(a);

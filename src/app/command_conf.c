@@ -8,6 +8,7 @@
 #include "app/flags.h"
 #include "app/reload.h"
 #include "app/server.h"
+#include "app/supervisor.h"
 #include "base/log.h"
 #include "core/exchange.h"
 #include "core/shared.h"
@@ -60,10 +61,11 @@ bool command_set_up_log(const struct options *o, const struct conf *conf)
 	return true;
 }
 
-static struct conf *read_again(void *self, struct conf_report *report)
+static struct conf *read_again(void *self, struct span text, struct conf_report *report)
 {
 	const struct options *o = self;
 	struct conf_source source = source_of(o);
+	source.text = text;
 	return conf_load(&source, report);
 }
 
@@ -84,7 +86,8 @@ int command_run(const struct options *o)
 	}
 	bool from_file = o->config ? strcmp(o->config, "-") != 0 : !o->to;
 	struct conf_reader reader = { read_again, (void *)(uintptr_t)o, o->watch };
-	return server_run(conf, from_file ? &reader : NULL);
+	const struct conf_reader *again = from_file ? &reader : NULL;
+	return conf->supervisor ? supervisor_run(conf, again) : server_run(conf, &(struct server_start){ .reader = again });
 }
 
 static void warn_of_flags(const struct conf *conf)

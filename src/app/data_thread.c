@@ -44,7 +44,8 @@ static bool open_listeners(struct data_thread *t)
 	struct server *s = t->server;
 	t->listeners = calloc(s->conf->listener_count + 1, sizeof(*t->listeners));
 	for (unsigned i = 0; t->listeners && i < s->conf->listener_count; i++) {
-		if (!listener_start(&t->listeners[i], &t->step, s->fds[i * s->thread_count + t->loop.worker.index], s->conf->listeners[i].address))
+		int fd = s->sockets.fds[i * s->thread_count + t->loop.worker.index];
+		if (!listener_start(&t->listeners[i], &t->step, fd, s->conf->listeners[i].address))
 			return false;
 		t->listener_count++;
 	}
@@ -62,6 +63,7 @@ bool data_thread_init(struct data_thread *t, struct server *s, unsigned index)
 	t->server = s;
 	if (!loop_init(&t->loop, index, clock_now_us() * 31 + index + 1))
 		return false;
+	estate_desk_init(&t->desk, s->estate, index);
 	t->backend = backend_new(&t->loop, s->thread_count);
 	t->step = (struct doorstep){
 		.loop = &t->loop, .limits = c, .gate = s->gate, .trust = s->trust,
@@ -82,12 +84,16 @@ static void *thread_main(void *self)
 {
 	struct data_thread *t = self;
 	loop_run(&t->loop);
+	__atomic_store_n(t->loop.pulse_us, 0, __ATOMIC_RELAXED);
 	return NULL;
 }
 
 bool data_thread_start(struct data_thread *t)
 {
 	sigset_t all, before;
+	if (t->server->estate)
+		t->loop.pulse_us = &t->server->estate->worker[t->loop.worker.index].pulse_us;
+	__atomic_store_n(t->loop.pulse_us, clock_now_us(), __ATOMIC_RELAXED);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);      /* signals are the control thread's */
 	t->running = pthread_create(&t->thread, NULL, thread_main, t) == 0;

@@ -25,6 +25,8 @@ static struct conf *load(const struct options *o, int *code)
 	fwrite(report.text.len ? report.text.at : "", 1, report.text.len, stderr);
 	conf_report_fini(&report);
 	*code = conf ? EXIT_DONE : EXIT_CONFIG;
+	if (conf)
+		conf->sandbox = 0;                /* its upstream is a thread that runs already */
 	return conf;
 }
 
@@ -122,7 +124,7 @@ static int run(const struct options *o, struct conf *conf, struct demo *demo)
 	struct span app = address_of(conf);
 
 	int code = try_listening(conf);
-	if (code == EXIT_DONE && !(demo->service = service_new(&demo->loop, app, &demo_ops, demo, why)))
+	if (code == EXIT_DONE && !(demo->service = service_new(&demo->loop, app, -1, &demo_ops, demo, why)))
 		code = cannot_listen("the demo upstream", app, why);
 	if (code == EXIT_DONE && !command_set_up_log(o, conf))
 		code = EXIT_USAGE;
@@ -133,7 +135,7 @@ static int run(const struct options *o, struct conf *conf, struct demo *demo)
 		return code;
 	}
 	say_what_to_try(conf, app);
-	code = server_run(conf, NULL);
+	code = server_run(conf, &(struct server_start){ 0 });
 	loop_post(&demo->loop, &stop.message);
 	pthread_join(thread, NULL);
 	return code;

@@ -198,7 +198,7 @@ void json_upstreams(const struct server *s, struct json *j, const char *key)
 		json_span(j, "name", s->conf->upstreams[i].name);
 		json_bool(j, "required", s->conf->upstreams[i].required);
 		put_upstream_counters(s, i, j);
-		json_fixed(j, "queue_delay_ms", s->upstreams[i]->pressure.delay_us / 1e3, 3);
+		json_fixed(j, "queue_delay_ms", overload_queue_delay_us(s->upstreams[i]) / 1e3, 3);
 		put_policies(s, "upstream", s->conf->upstreams[i].name, j);
 		json_open(j, "endpoints", '[');
 		for (unsigned k = 0; k < set->count; k++)

@@ -44,6 +44,16 @@ static void print_reloads(const struct server *s, struct prom *out)
 	prom_u64(out, "outrigger_config_reloads_total", &refused, 1, s->reload->failures);
 }
 
+static void print_restarts(const struct server *s, struct prom *out)
+{
+	print_gauge(out, "outrigger_supervised", "1: a parent process replaces this one when it crashes.", s->estate != NULL);
+	prom_family(out, "outrigger_restarts_total", "counter", "Servers that were replaced since the supervisor started, by what ended them.");
+	for (unsigned c = 0; c < RESTART_CAUSE_COUNT; c++) {
+		const struct label cause = { "cause", span_of(restart_cause_name((enum restart_cause)c)) };
+		prom_u64(out, "outrigger_restarts_total", &cause, 1, s->estate ? s->estate->restarts[c] : 0);
+	}
+}
+
 void metrics_of_process(const struct server *s, struct prom *out)
 {
 	uint64_t virtual_bytes, resident_bytes, max_descriptors = resources_descriptor_limit();
@@ -52,6 +62,7 @@ void metrics_of_process(const struct server *s, struct prom *out)
 	print_gauge(out, "outrigger_ready", "1: new requests are welcome (without what /readyz asks of upstreams).", server_is_ready(s));
 	print_gauge(out, "outrigger_draining", "1: asked to drain, or stopping.", s->asked_to_drain || s->life > LIFE_serving);
 	print_reloads(s, out);
+	print_restarts(s, out);
 	prom_family(out, "process_cpu_seconds_total", "counter", "Processor time, user and system.");
 	prom_seconds(out, "process_cpu_seconds_total", NULL, 0, cpu_us());
 	resources_memory(&virtual_bytes, &resident_bytes);

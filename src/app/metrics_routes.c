@@ -88,8 +88,8 @@ static void print_reasons(const struct server *s, struct prom *out)
 /* What a policy with a dry_run can say. */
 static const enum reason refusals[] = {
 	REASON_unauthorized, REASON_forbidden, REASON_keys_unavailable, REASON_rate_limited, REASON_overloaded,
-	REASON_idempotency_conflict, REASON_idempotency_mismatch, REASON_idempotency_missing, REASON_coalesce_full, REASON_circuit_open,
-	REASON_concurrency_limited, REASON_queue_timeout, REASON_deadline_unreachable,
+	REASON_idempotency_conflict, REASON_idempotency_mismatch, REASON_idempotency_missing, REASON_store_unavailable,
+	REASON_coalesce_full, REASON_circuit_open, REASON_concurrency_limited, REASON_queue_timeout, REASON_deadline_unreachable,
 };
 
 static void print_dry_runs(const struct server *s, struct prom *out)

@@ -14,13 +14,13 @@
 enum { MESSAGE_BYTES = 512, STATUS_BYTES = 300 };
 
 /* 0: not meant for this process. A watchdog that wants no word within a century is none. */
-static uint64_t watchdog_us(void)
+static uint64_t watchdog_us(bool supervised)
 {
 	uint64_t us = 0, pid = 0;
 	const char *wanted = getenv("WATCHDOG_USEC"), *whose = getenv("WATCHDOG_PID");
 	if (!wanted || !span_to_u64(span_of(wanted), UINT64_MAX / 1000, &us))
 		return 0;
-	if (whose && (!span_to_u64(span_of(whose), INT32_MAX, &pid) || (pid_t)pid != getpid()))
+	if (whose && (!span_to_u64(span_of(whose), INT32_MAX, &pid) || ((pid_t)pid != getpid() && (!supervised || (pid_t)pid != getppid()))))
 		return 0;
 	return us;
 }
@@ -49,18 +49,18 @@ static int connect_to(const char *path)
 	return -1;
 }
 
-bool notify_init(struct notify *n, const char **why)
+bool notify_init(struct notify *n, int supervisor, const char **why)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 	*n = (struct notify){ .fd = -1 };
 	if (!path || !*path)
 		return true;
-	n->fd = connect_to(path);
+	n->fd = supervisor >= 0 ? supervisor : connect_to(path);
 	if (n->fd < 0) {
 		*why = strerror(errno);
 		return false;
 	}
-	n->watchdog_us = watchdog_us();
+	n->watchdog_us = watchdog_us(supervisor >= 0);
 	return true;
 }
 
@@ -105,6 +105,23 @@ void notify_stopping(struct notify *n, uint64_t patience_us)
 	text_add(&m, SPAN("STOPPING=1\nSTATUS=Draining\nEXTEND_TIMEOUT_USEC="));
 	text_u64(&m, patience_us);
 	tell(n, text_span(&m));
+}
+
+/* A server that somebody has taken over may say how it is, and no more: not who the service is, nor keep descriptors with the manager. */
+void notify_pass_on(struct notify *n, struct span message)
+{
+	static const char *const allowed[] = {
+		"READY=1", "STATUS=", "RELOADING=1", "MONOTONIC_USEC=", "STOPPING=1", "EXTEND_TIMEOUT_USEC=", "WATCHDOG=1",
+	};
+	struct span rest = message, line;
+	while (span_next(&rest, '\n', &line)) {
+		bool known = false;
+		for (unsigned i = 0; i < sizeof(allowed) / sizeof(*allowed); i++)
+			known |= span_starts(line, span_of(allowed[i]));
+		if (!known)
+			return;
+	}
+	tell(n, message);
 }
 
 void notify_alive(struct notify *n) { tell(n, SPAN("WATCHDOG=1")); }

@@ -48,6 +48,12 @@ static void count(const struct exchange *ex, const struct measured *m)
 		counter_add(&s->reasons[ex->reason], 1);
 }
 
+static void begin(struct worker *w, struct exchange *ex)
+{
+	struct server *s = w->observer;
+	estate_begin(&s->threads[w->index].desk, ex);
+}
+
 static void over(struct worker *w, const struct exchange *ex)
 {
 	struct server *s = w->observer;
@@ -55,6 +61,8 @@ static void over(struct worker *w, const struct exchange *ex)
 	count(ex, &m);
 	if (rows_wanted(s->rows, ex))
 		rows_note(s->rows, w->index, ex, &m);
+	if (s->estate)
+		estate_over(&s->threads[w->index].desk, ex);
 	if (s->access_log)
 		access_log_write(s->access_log, w, ex, &m);
 	tracing_note(s->tracing, w, ex, &m);
@@ -64,4 +72,5 @@ void observe_worker(struct server *s, struct worker *w)
 {
 	w->observer = s;
 	w->on_over = over;
+	w->on_begin = s->estate ? begin : NULL;
 }

@@ -148,6 +148,8 @@ static void put_try(struct json *j, const struct trace_record *r, const struct t
 	if (t->number > 1)
 		put_u64(j, "http.request.resend_count", t->number - 1);
 	put_error_type(j, t->reason, t->status, 400);
+	if (t->reason == REASON_NONE && !t->status)
+		put_text(j, "outrigger.result", "called_off");        /* another try was faster (hedge) */
 	put_text(j, "outrigger.upstream", r->upstream);
 	put_ms(j, "outrigger.connect_ms", t->connect_us);
 	if (t->reply_us)

@@ -2,6 +2,7 @@
 #include "app/overload.h"
 
 #include <malloc.h>
+#include <math.h>
 
 #include "app/server.h"
 #include "base/log.h"
@@ -41,8 +42,9 @@ static void feed_worker(struct overload *o, struct data_thread *t, uint64_t now_
 {
 	const struct conf_overload *c = &o->server->conf->overload;
 	struct pressure *p = &t->loop.worker.pressure;
+	double lag_us = pressure_smooth(p->delay_us, (double)data_thread_lag_us(t, now_us), c->loop_lag_us);
 	const struct pressure_part parts[] = {
-		pressure_of_delay(PRESSURE_loop_lag, pressure_smooth(p, (double)data_thread_lag_us(t, now_us), c->loop_lag_us), c->loop_lag_us),
+		pressure_of_delay(PRESSURE_loop_lag, lag_us, c->loop_lag_us),
 		pressure_of_share(PRESSURE_memory, share(o->memory, o->memory_limit), c->memory),
 		pressure_of_share(PRESSURE_descriptors, share(o->descriptors, o->descriptor_limit), c->descriptors),
 	};
@@ -60,23 +62,25 @@ static void feed_worker(struct overload *o, struct data_thread *t, uint64_t now_
 
 /* ── upstreams ── */
 
-struct waits { uint64_t now_us, delay_us; };
+struct waits { uint64_t now_us, us[PRESSURE_CLASSES]; };
 
-static void ask_delay(void *self, const struct core_kind *kind, struct span name, void *core)
+static void ask_delays(void *self, const struct core_kind *kind, struct span name, void *core)
 {
 	struct waits *w = self;
 	(void)name;
-	w->delay_us = kind->delay_us(core, w->now_us);
+	kind->delays_us(core, w->now_us, w->us);
 }
 
 static void feed_upstream(struct overload *o, struct upstream *u, uint64_t now_us)
 {
-	struct waits w = { now_us, 0 };
+	struct waits w = { .now_us = now_us };
+	struct pressure_part parts[PRESSURE_CLASSES];
 	uint64_t limit_us = o->server->conf->overload.queue_delay_us;
-	if (!shared_with(o->server->shared, "concurrency", u->name, ask_delay, &w) && !pressure_level(&u->pressure))
+	if (!shared_with(o->server->shared, "concurrency", u->name, ask_delays, &w) && !pressure_level(&u->pressure))
 		return;
-	struct pressure_part part = pressure_of_delay(PRESSURE_queue_delay, pressure_smooth(&u->pressure, (double)w.delay_us, limit_us), limit_us);
-	enum pressure_news news = pressure_feed(&u->pressure, &part, 1);
+	for (unsigned i = 0; i < PRESSURE_CLASSES; i++)
+		parts[i] = pressure_of_wait(i, pressure_smooth(&u->pressure.delay_us[i], (double)w.us[i], limit_us), limit_us);
+	enum pressure_news news = pressure_feed(&u->pressure, parts, PRESSURE_CLASSES);
 	if (news != PRESSURE_SAME)
 		log_news(&u->pressure, news, "upstream", u->name);
 }
@@ -151,8 +155,15 @@ static double longest_lag_us(const struct server *s)
 {
 	double longest = 0;
 	for (unsigned i = 0; i < s->thread_count; i++)
-		if (s->threads[i].loop.worker.pressure.delay_us > longest)
-			longest = s->threads[i].loop.worker.pressure.delay_us;
+		longest = fmax(longest, s->threads[i].loop.worker.pressure.delay_us[0]);
+	return longest;
+}
+
+double overload_queue_delay_us(const struct upstream *u)
+{
+	double longest = 0;
+	for (unsigned i = 0; i < PRESSURE_CLASSES; i++)
+		longest = fmax(longest, u->pressure.delay_us[i]);
 	return longest;
 }
 
@@ -160,8 +171,7 @@ static double longest_queue_us(const struct server *s)
 {
 	double longest = 0;
 	for (unsigned i = 0; i < s->conf->upstream_count; i++)
-		if (s->upstreams[i]->pressure.delay_us > longest)
-			longest = s->upstreams[i]->pressure.delay_us;
+		longest = fmax(longest, overload_queue_delay_us(s->upstreams[i]));
 	return longest;
 }
 

@@ -73,6 +73,7 @@ void page_breaker(struct admin *a, const struct exchange *ex, struct page *out)
 	page_breaker_path(ex->request.path, &name);
 	switch (circuit_breaker_set(a->server->shared, name, state, clock_now_us())) {
 	case BREAKER_SET:
+		server_save(a->server);           /* an operator's word outlives a crash that comes right behind it */
 		text_f(&out->body, "The circuit breaker of " SPAN_FMT " is now: " SPAN_FMT ".\n", SPAN_ARG(name), SPAN_ARG(state));
 		break;
 	case BREAKER_NO_SUCH_STATE:

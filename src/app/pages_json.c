@@ -19,6 +19,15 @@ static void put_config(const struct server *s, struct json *j)
 	json_close(j, '}');
 }
 
+static void put_supervisor(const struct server *s, struct json *j)
+{
+	json_open(j, "supervisor", '{');
+	json_bool(j, "supervised", s->estate != NULL);
+	for (unsigned c = 0; s->estate && c < RESTART_CAUSE_COUNT; c++)
+		json_u64(j, restart_cause_name((enum restart_cause)c), s->estate->restarts[c]);
+	json_close(j, '}');
+}
+
 static void put_listeners(const struct server *s, struct json *j)
 {
 	json_open(j, "listeners", '[');
@@ -45,12 +54,12 @@ static void put_workers(const struct server *s, struct json *j)
 	json_open(j, "workers", '[');
 	for (unsigned i = 0; i < s->thread_count; i++) {
 		const struct loop *loop = &s->threads[i].loop;
-		uint64_t turned = __atomic_load_n(&loop->last_turn_us, __ATOMIC_RELAXED);
+		uint64_t turned = __atomic_load_n(loop->pulse_us, __ATOMIC_RELAXED);
 		json_open(j, NULL, '{');
 		json_u64(j, "turns", counter_get(&loop->turns));
 		json_u64(j, "busy_ms", counter_get(&loop->busy_us) / 1000);
 		json_u64(j, "last_turn_ms_ago", now > turned ? (now - turned) / 1000 : 0);
-		json_fixed(j, "lag_ms", loop->worker.pressure.delay_us / 1e3, 3);
+		json_fixed(j, "lag_ms", loop->worker.pressure.delay_us[0] / 1e3, 3);
 		json_u64(j, "requests_in_flight", __atomic_load_n(&loop->worker.live_count, __ATOMIC_RELAXED));
 		json_u64(j, "timers", counter_get(&loop->timers_armed));
 		json_u64(j, "buffer_bytes", __atomic_load_n(&loop->worker.chunks.bytes_out, __ATOMIC_RELAXED));
@@ -71,6 +80,10 @@ void pages_put_status(const struct server *s, struct json *j)
 	json_u64(j, "uptime_s", (clock_now_us() - s->started_us) / 1000000);
 	json_u64(j, "now_ms", clock_wall_ms());
 	put_config(s, j);
+	put_supervisor(s, j);
+	json_open(j, "sandbox", '{');
+	sandbox_json(&s->sandbox, j);
+	json_close(j, '}');
 	put_listeners(s, j);
 	put_workers(s, j);
 	overload_json(s, j);

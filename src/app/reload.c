@@ -93,6 +93,14 @@ static const char *needs_a_restart(const struct conf *a, const struct conf *b)
 		return "listen";
 	if (a->workers != b->workers)
 		return "workers";
+	if (a->supervisor != b->supervisor)
+		return "supervisor";
+	if (a->watchdog_us != b->watchdog_us)
+		return "watchdog";
+	if (a->sandbox != b->sandbox)
+		return "sandbox";
+	if (!span_eq(a->user, b->user))
+		return "user";
 	if (!span_eq(a->admin.listen, b->admin.listen))
 		return "admin.listen";
 	if (!span_eq(a->admin.token_file, b->admin.token_file))
@@ -267,7 +275,7 @@ int reload_begin(struct reload *r, struct text *out)
 	r->error.len = 0;
 	notify_reloading(&s->notify, s->control.worker.now_us);
 	conf_report_init(&report);
-	r->conf = r->reader.read(r->reader.self, &report);
+	r->conf = r->reader.read(r->reader.self, SPAN_NONE, &report);
 	text_add(&r->error, text_span(&report.text));
 	conf_report_fini(&report);
 	if (!r->conf)
@@ -320,6 +328,7 @@ static void put_in_force(struct reload *r)
 	gate_set(s->gate, s->conf->client.max_connections, s->conf->client.max_connections_per_ip);
 	log_set_level((enum log_level)s->conf->log.level);
 	server_digest(s);
+	server_keep_conf(s);
 	admin_adopt(s->admin);
 	keyring_look(s->keyring);
 	tracing_adopt(s->tracing, s->conf);

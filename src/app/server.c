@@ -25,7 +25,7 @@
 #include "rows.h"
 #include "totals.h"
 
-enum { SETTLE_PATIENCE_US = 2000000, LOG_AGAIN_US = 500000, FAREWELL_US = 5000000, BEAT_MIN_US = 10000 };
+enum { SETTLE_PATIENCE_US = 2000000, LOG_AGAIN_US = 500000, FAREWELL_US = 5000000, BEAT_MIN_US = 10000, SAVE_AGAIN_US = 200000, SIGNALS = 6 };
 
 #define X(word) #word,
 static const char *const life_names[] = { LIVES(X) };
@@ -37,6 +37,8 @@ const char *life_name(enum life l) { return life_names[l]; }
 static void over(struct server *s)
 {
 	s->life = LIFE_stopping;
+	if (s->estate)
+		__atomic_store_n(&s->estate->leaving, true, __ATOMIC_RELEASE);
 	loop_stop(&s->control);
 }
 
@@ -89,6 +91,8 @@ void server_stop(struct server *s, bool at_once)
 void server_drain(struct server *s, bool drain)
 {
 	s->asked_to_drain = drain;
+	if (s->estate)
+		s->estate->draining = drain;
 	for (unsigned i = 0; i < s->thread_count; i++)
 		data_thread_tell(&s->threads[i], drain ? data_thread_keep_alive_off : data_thread_keep_alive_on);
 	log_event(LOG_INFO, drain ? "drain_asked" : "undrained", NULL);
@@ -121,72 +125,70 @@ void server_thread_drained(struct server *s)
 
 /* ── signals ── */
 
+static void reload(struct server *s)
+{
+	struct text changes;
+	text_init(&changes, 64 * 1024);
+	reload_begin(s->reload, &changes);        /* the log has it */
+	text_fini(&changes);
+}
+
+static void reopen(struct server *s)
+{
+	if (s->access_log)
+		access_log_reopen(s->access_log);
+}
+
+/* One that came to the supervisor as well as here, from a terminal or to the whole group, counts once. */
+static void stop_as_often(struct server *s)
+{
+	unsigned passed_on = s->estate ? __atomic_load_n(&s->estate->stops, __ATOMIC_ACQUIRE) : 0;
+	unsigned often = passed_on > s->direct_stops ? passed_on : s->direct_stops;
+	for (; s->stops < often; s->stops++)
+		server_stop(s, false);
+}
+
+static void take_orders(struct server *s)
+{
+	if (!s->estate)
+		return;
+	unsigned orders = __atomic_exchange_n(&s->estate->orders, 0, __ATOMIC_ACQ_REL);
+	if (orders & ORDER_QUIT)
+		server_stop(s, true);
+	if (orders & ORDER_RELOAD)
+		reload(s);
+	if (orders & ORDER_REOPEN)
+		reopen(s);
+	stop_as_often(s);
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
 	struct server *s = handle->data;
 	switch (number) {
-	case SIGQUIT: server_stop(s, true); break;
-	case SIGHUP: {
-		struct text changes;
-		text_init(&changes, 64 * 1024);
-		reload_begin(s->reload, &changes);        /* the log has it */
-		text_fini(&changes);
-		break;
-	}
-	case SIGUSR1:
-		if (s->access_log)
-			access_log_reopen(s->access_log);
-		break;
-	default:      server_stop(s, false);
+	case SIGQUIT:       server_stop(s, true); break;
+	case SIGHUP:        reload(s); break;
+	case SIGUSR1:       reopen(s); break;
+	case ORDERS_SIGNAL: take_orders(s); break;
+	default:
+		s->direct_stops++;
+		stop_as_often(s);
 	}
 }
 
-static bool watch_signals(struct server *s)
+static bool watch_signals(struct server *s, const sigset_t *mask)
 {
-	static const int numbers[] = { SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGHUP };
+	static const int numbers[] = { SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGHUP, ORDERS_SIGNAL };
 	signal(SIGPIPE, SIG_IGN);
-	for (unsigned i = 0; i < 5; i++) {
+	for (unsigned i = 0; i < SIGNALS; i++) {
 		s->signals[i].data = s;
 		if (uv_signal_init(&s->control.uv, &s->signals[i]) || uv_signal_start(&s->signals[i], on_signal, numbers[i]))
 			return false;
 	}
-	return true;
+	return !mask || sigprocmask(SIG_SETMASK, mask, NULL) == 0;        /* what came meanwhile comes now */
 }
 
 /* ── starting ── */
-
-static int complain(struct span address, const char *why)
-{
-	fprintf(stderr, "outrigger: cannot listen on " SPAN_FMT ": %s\n", SPAN_ARG(address), why);
-	return EXIT_LISTEN;
-}
-
-/* Unix sockets cannot be shared by address: all threads get the same one. */
-static int open_sockets(struct server *s)
-{
-	unsigned n = s->thread_count;
-	s->fds = calloc((size_t)s->conf->listener_count * n + 1, sizeof(*s->fds));
-	if (!s->fds)
-		return EXIT_INTERNAL;
-	for (unsigned i = 0; i < s->conf->listener_count; i++) {
-		struct span address = s->conf->listeners[i].address;
-		bool on_path = span_starts(address, SPAN("unix:"));
-		char why[128];
-		if (n > 1 && !on_path) {          /* sockets that share an address would also share it with another outrigger */
-			int alone = listen_open(address, false, why);
-			if (alone < 0)
-				return complain(address, why);
-			close(alone);
-		}
-		for (unsigned k = 0; k < n; k++) {
-			int *fd = &s->fds[i * n + k];
-			*fd = on_path && k ? dup(s->fds[i * n]) : listen_open(address, n > 1, why);
-			if (*fd < 0)
-				return complain(address, why);
-		}
-	}
-	return EXIT_DONE;
-}
 
 static bool make_upstreams(struct server *s)
 {
@@ -232,10 +234,10 @@ static void draw_instance(struct server *s)
 /* ── the service manager ── */
 
 /* Not being heard is no reason not to serve. */
-static void reach_manager(struct server *s)
+static void reach_manager(struct server *s, const struct server_start *how)
 {
 	const char *why;
-	if (!notify_init(&s->notify, &why))
+	if (!notify_init(&s->notify, how->estate ? how->notify : -1, &why))
 		log_event(LOG_WARN, "notify_failed", "error", why, NULL);
 }
 
@@ -273,19 +275,70 @@ static void write_log_again(struct timer *t)      /* for what a slow reader has 
 	worker_arm(&s->control.worker, t, LOG_AGAIN_US, write_log_again);
 }
 
+/* ── what a successor should know, if this one crashes ── */
+
+void server_keep_conf(struct server *s)
+{
+	if (s->estate)
+		estate_keep(&s->estate->conf, s->conf->text_read);
+}
+
+/* Policies are made behind this: their cores begin with what the one before has saved. */
+static void inherit(struct server *s)
+{
+	struct span saved = s->estate ? estate_kept(&s->estate->cores) : SPAN_NONE;
+	if (s->estate && s->estate->attic)
+		shared_lasts_by(s->shared, &attic_ops, s->estate->attic);
+	if (!saved.len || !(s->saved_memory = malloc(saved.len)))
+		return;
+	memcpy(s->saved_memory, saved.at, saved.len);     /* what is there is written over soon */
+	s->saved = (struct span){ s->saved_memory, saved.len };
+	shared_on_new(s->shared, estate_restore_core, &s->saved);
+}
+
+void server_save(struct server *s)
+{
+	if (s->estate)
+		estate_save_cores(s->estate, s->shared, clock_now_us());
+}
+
+static void save_again(struct timer *t)
+{
+	struct server *s = container_of(t, struct server, save_again);
+	server_save(s);
+	worker_arm(&s->control.worker, t, SAVE_AGAIN_US, save_again);
+}
+
+static void begin_legacy(struct server *s)
+{
+	shared_on_new(s->shared, NULL, NULL);     /* what a later reload adds begins anew */
+	free(s->saved_memory);
+	s->saved_memory = NULL;
+	server_keep_conf(s);
+	save_again(&s->save_again);
+	__atomic_store_n(&s->estate->serving_us, clock_now_us(), __ATOMIC_RELAXED);
+	if (s->estate->draining)
+		server_drain(s, true);
+	take_orders(s);                           /* given while there was no server */
+}
+
 /* Everything that can fail before anybody is served. */
-static int prepare(struct server *s)
+static int prepare(struct server *s, const struct server_start *how)
 {
 	char why[128];
 	struct conf *c = s->conf;
 
 	server_digest(s);
 	draw_instance(s);
-	reach_manager(s);
+	reach_manager(s, how);
 	raise_descriptor_limit();
 	s->thread_count = (unsigned)c->workers;
-	if (!loop_init(&s->control, 1000, clock_now_us()) || !watch_signals(s) || uv_async_init(&s->control.uv, &s->log_bell, write_log))
+	s->estate = how->estate;
+	if (!loop_init(&s->control, 1000, clock_now_us()) || !watch_signals(s, how->signals)
+			|| uv_async_init(&s->control.uv, &s->log_bell, write_log))
 		return EXIT_INTERNAL;
+	if (s->estate)
+		s->control.pulse_us = &s->estate->control_pulse_us;
 	s->started_us = s->control.worker.now_us;
 	s->started_wall_ms = s->control.worker.wall_ms;
 	s->shared = shared_new();
@@ -295,8 +348,11 @@ static int prepare(struct server *s)
 	s->rows = rows_new(s->thread_count);
 	if (!s->shared || !s->gate || !s->trust || !s->threads || !s->rows || !make_upstreams(s))
 		return EXIT_INTERNAL;
-	int code = open_sockets(s);
-	if (code != EXIT_DONE)
+	inherit(s);
+	int code = EXIT_DONE;
+	if (how->sockets)
+		s->sockets = *how->sockets;
+	else if ((code = sockets_open(&s->sockets, c)) != EXIT_DONE)
 		return code;
 	if (c->access_log.to != CONF_LOG_OFF && !(s->access_log = access_log_new(&c->access_log, &s->control, s->thread_count, why))) {
 		fprintf(stderr, "outrigger: access_log: %s\n", why);
@@ -313,8 +369,10 @@ static int prepare(struct server *s)
 	for (unsigned i = 0; s->resolver && i < s->thread_count; i++)
 		if (!data_thread_init(&s->threads[i], s, i))
 			return EXIT_INTERNAL;
-	if (!span_eq(c->admin.listen, SPAN("off")) && !(s->admin = admin_new(s, why)))
-		return complain(c->admin.listen, why);
+	if (s->sockets.admin >= 0 && !(s->admin = admin_new(s, why))) {
+		fprintf(stderr, "outrigger: admin: %s\n", why);
+		return EXIT_LISTEN;
+	}
 	s->fetcher = fetcher_new(&s->control.uv);
 	s->health = s->fetcher ? health_new(&s->control.uv, s->fetcher) : NULL;
 	s->keyring = s->fetcher ? keyring_new(&s->control.uv, s->fetcher, s->shared) : NULL;
@@ -323,7 +381,7 @@ static int prepare(struct server *s)
 		return EXIT_INTERNAL;
 	tracing_adopt(s->tracing, c);
 	flags_adopt(s->flags, c);
-	return EXIT_DONE;
+	return sandbox_enter(&s->sandbox, c, s->shared);
 }
 
 static void serve(void *self)
@@ -332,6 +390,8 @@ static void serve(void *self)
 	if (s->life != LIFE_starting)
 		return;
 	worker_disarm(&s->control.worker, &s->delay);
+	if (s->estate && s->estate->attic)
+		attic_sweep(s->estate->attic);
 	for (unsigned i = 0; i < s->thread_count; i++)
 		if (!data_thread_start(&s->threads[i])) {
 			s->exit_code = EXIT_INTERNAL;
@@ -339,6 +399,8 @@ static void serve(void *self)
 			return;
 		}
 	s->life = LIFE_serving;
+	if (s->estate)
+		begin_legacy(s);
 	for (unsigned i = 0; i < s->conf->listener_count; i++) {
 		struct log_line l;
 		log_begin(&l, LOG_INFO, "listening");
@@ -359,8 +421,10 @@ static void settled(void *self)
 
 static void waited_enough(struct timer *t) { serve(container_of(t, struct server, delay)); }
 
-static void tear_down(struct server *s)
+static void tear_down(struct server *s, bool own_sockets)
 {
+	if (own_sockets)
+		sockets_unlink(&s->sockets, s->conf);
 	for (unsigned i = 0; i < s->thread_count; i++)
 		if (s->threads[i].running)
 			data_thread_stop(&s->threads[i]);
@@ -385,22 +449,16 @@ static void tear_down(struct server *s)
 	for (unsigned i = 0; s->upstreams && i < s->conf->upstream_count; i++)
 		upstream_unref(s->upstreams[i]);
 	log_stop();
-	for (unsigned i = 0; i < 5; i++)
+	for (unsigned i = 0; i < SIGNALS; i++)
 		uv_close((uv_handle_t *)&s->signals[i], NULL);
 	uv_close((uv_handle_t *)&s->log_bell, NULL);
-	for (unsigned i = 0; i < s->conf->listener_count; i++)
-		if (span_starts(s->conf->listeners[i].address, SPAN("unix:"))) {
-			char path[128];
-			snprintf(path, sizeof(path), SPAN_FMT, SPAN_ARG(span_from(s->conf->listeners[i].address, 5)));
-			unlink(path);
-		}
 	shared_free(s->shared);
 	gate_free(s->gate);
 	trust_free(s->trust);
 	loop_fini(&s->control);
 	free(s->threads);
 	free(s->upstreams);
-	free(s->fds);
+	sockets_forget(&s->sockets);
 	conf_unref(s->conf);
 	conf_unref(s->first);
 }
@@ -416,15 +474,15 @@ static void look_after_upstreams(struct server *s)
 		}
 }
 
-int server_run(struct conf *conf, const struct conf_reader *reader)
+int server_run(struct conf *conf, const struct server_start *how)
 {
 	struct server *s = calloc(1, sizeof(*s));
 	if (!s)
 		return EXIT_INTERNAL;
 	s->conf = conf;
 	s->first = conf_ref(conf);
-	s->reload = reload_new(s, reader ? *reader : (struct conf_reader){ 0 });
-	int code = s->reload ? prepare(s) : EXIT_INTERNAL;
+	s->reload = reload_new(s, how->reader ? *how->reader : (struct conf_reader){ 0 });
+	int code = s->reload ? prepare(s, how) : EXIT_INTERNAL;
 	if (code != EXIT_DONE)
 		return code;                      /* the process ends: what was opened goes with it */
 	if (s->reload->reader.watch && !(s->conf_watch = conf_watch_new(s)))
@@ -441,7 +499,8 @@ int server_run(struct conf *conf, const struct conf_reader *reader)
 	look_after_upstreams(s);
 	loop_run(&s->control);
 	code = s->exit_code;
-	tear_down(s);
+	__atomic_store_n(s->control.pulse_us, 0, __ATOMIC_RELAXED);
+	tear_down(s, how->sockets == NULL);
 	free(s);
 	return code;
 }

@@ -61,7 +61,7 @@ static bool build(struct service *s, struct loop *loop)
 	return s->step.router != NULL;
 }
 
-struct service *service_new(struct loop *loop, struct span address, const struct upstream_ops *ops, void *self, char why[128])
+struct service *service_new(struct loop *loop, struct span address, int fd, const struct upstream_ops *ops, void *self, char why[128])
 {
 	struct service *s = calloc(1, sizeof(*s));
 	snprintf(why, 128, "out of memory");
@@ -70,7 +70,8 @@ struct service *service_new(struct loop *loop, struct span address, const struct
 	s->server = (struct upstream_server){ ops, self };
 	snprintf(s->address, sizeof(s->address), SPAN_FMT, SPAN_ARG(address));
 	if (build(s, loop)) {
-		int fd = listen_open(span_of(s->address), false, why);
+		if (fd < 0)
+			fd = listen_open(span_of(s->address), false, why);
 		if (fd >= 0 && listener_start(&s->listener, &s->step, fd, span_of(s->address)))
 			return s;
 	}

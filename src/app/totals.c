@@ -126,7 +126,7 @@ bool server_is_alive(const struct server *s)
 {
 	uint64_t now = clock_now_us();
 	for (unsigned i = 0; i < s->thread_count; i++)
-		if (s->threads[i].running && now > __atomic_load_n(&s->threads[i].loop.last_turn_us, __ATOMIC_RELAXED) + ALIVE_US)
+		if (s->threads[i].running && now > __atomic_load_n(s->threads[i].loop.pulse_us, __ATOMIC_RELAXED) + ALIVE_US)
 			return false;
 	return true;
 }

@@ -79,6 +79,13 @@ void log_start(void (*wake)(void *self), void *self)
 	pthread_mutex_unlock(&logs.lock);
 }
 
+void log_after_fork(void)
+{
+	logs.started = logs.woken = false;
+	logs.wake = NULL;
+	logs.head = logs.len = 0;
+}
+
 void log_stop(void)
 {
 	pthread_mutex_lock(&logs.lock);

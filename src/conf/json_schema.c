@@ -61,8 +61,8 @@ static void write_words(struct schema *s, const struct conf_key *row)
 	json_open(&s->json, "enum", '[');
 	for (const char *const *w = row->words; *w; w++) {
 		json_text(&s->json, NULL, *w);
-		if (strcmp(*w, "off") == 0)
-			json_bool(&s->json, NULL, false);
+		if (strcmp(*w, "off") == 0 || strcmp(*w, "on") == 0)
+			json_bool(&s->json, NULL, (*w)[1] == 'n');
 	}
 	json_close(&s->json, ']');
 	json_close(&s->json, '}');

@@ -3,6 +3,7 @@
 
 static const char *const log_levels[] = { "error", "warn", "info", "debug", NULL };       /* as enum log_level */
 static const char *const log_formats[] = { "auto", "text", "json", NULL };
+static const char *const off_on[] = { "off", "on", NULL };
 static const char *const access_formats[] = { "auto", "text", "json", "otel", "clf", NULL };       /* as enum conf_access_format */
 static const char *const error_formats[] = { "auto", "json", "html", NULL };
 
@@ -265,6 +266,15 @@ const struct conf_key conf_top_keys[] = {
 	CONF_BLOCK(struct conf, "shutdown", shutdown, shutdown_keys, "how outrigger stops"),
 	CONF_BLOCK(struct conf, "overload", overload, overload_keys,
 		"when it is too much: then `shed` begins, nothing is retried, idle clients leave sooner; 0 (0s, 0%): does not count"),
+	CONF_ROW(struct conf, "supervisor", supervisor, CONF_T_WORD, .words = off_on, .preset = "on", .flags = CONF_ONCE,
+		.help = "on or off: a parent process holds the sockets, and replaces a server that crashes"),
+	CONF_ROW(struct conf, "watchdog", watchdog_us, CONF_T_DURATION, .preset = "10s", .min = "0s", .max = "1h", .flags = CONF_ONCE,
+		.help = "a server with a loop that stands still for so long (2s or more) is replaced by its supervisor; 0s: never"),
+	CONF_ROW(struct conf, "user", user, CONF_T_TEXT, .preset = "", .flags = CONF_ONCE,
+		.help = "started as root: become this user once all is open; empty: stay root, but (sandbox) without its privileges",
+		.example = "nobody"),
+	CONF_ROW(struct conf, "sandbox", sandbox, CONF_T_WORD, .words = off_on, .preset = "on", .flags = CONF_ONCE,
+		.help = "on or off: no capabilities, only the files and system calls that a server needs"),
 	CONF_ROW(struct conf, "workers", workers, CONF_T_CUSTOM, .read = read_workers, .preset = "1", .flags = CONF_ONCE,
 		.help = "threads that serve; auto: as many as processors allowed by affinity and cgroup"),
 	{ .name = "redis", .type = CONF_T_NAMED, .offset = offsetof(struct conf, redis), .keys = redis_keys, .item_size = sizeof(struct conf_redis),

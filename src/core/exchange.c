@@ -59,7 +59,12 @@ static struct upstream_stats *upstream_stats_of(const struct exchange *ex)
 	return ex->route->upstream && !ex->diverted ? ex->route->router->upstream_stats[ex->route->upstream->index] : NULL;
 }
 
-static void count_start(const struct exchange *ex) { counter_add(&ex->route->stats->started, 1); }
+static void begin(struct exchange *ex)
+{
+	counter_add(&ex->route->stats->started, 1);
+	if (ex->worker->on_begin)
+		ex->worker->on_begin(ex->worker, ex);
+}
 
 void exchange_call_ended(struct exchange *ex)
 {
@@ -98,7 +103,7 @@ static void begin_trace(struct exchange *ex)
 void exchange_start_refused(struct exchange *ex, enum reason why, int status, const char *detail)
 {
 	begin_trace(ex);
-	count_start(ex);
+	begin(ex);
 	post_refusal(ex, why, detail);
 	if (status)
 		ex->reply.status = status;
@@ -136,7 +141,7 @@ void exchange_start(struct exchange *ex)
 	must(ex->walk.state == WALK_NEW);
 	begin_trace(ex);
 	enum reason why = find_route(ex);
-	count_start(ex);
+	begin(ex);
 	if (why != REASON_NONE) {
 		struct span allow = ex->answer.allow;
 		post_refusal(ex, why, NULL);

@@ -21,6 +21,14 @@ struct pressure_part pressure_of_delay(enum pressure_cause cause, double us, uin
 	return (struct pressure_part){ cause, ratio, ratio > 0 ? log(ratio) / log(delay_per_class) : -HUGE_VAL, ratio < calm_delay };
 }
 
+struct pressure_part pressure_of_wait(unsigned class, double us, uint64_t limit_us)
+{
+	struct pressure_part part = pressure_of_delay(PRESSURE_queue_delay, us, limit_us);
+	if (part.depth > PRESSURE_CLASSES - class)
+		part.depth = PRESSURE_CLASSES - class;
+	return part;
+}
+
 struct pressure_part pressure_of_share(enum pressure_cause cause, double used, double limit)
 {
 	double ratio = limit > 0 ? used / limit : 0, room = 1 - limit;
@@ -28,13 +36,12 @@ struct pressure_part pressure_of_share(enum pressure_cause cause, double used, d
 	return (struct pressure_part){ cause, ratio, depth, ratio < calm_share };
 }
 
-double pressure_smooth(struct pressure *p, double us, uint64_t limit_us)
+double pressure_smooth(double *smoothed, double us, uint64_t limit_us)
 {
-	double most = delay_per_class * ((double)limit_us + p->delay_us);
+	double most = delay_per_class * ((double)limit_us + *smoothed);
 	if (limit_us && us > most)
 		us = most;
-	p->delay_us += (us - p->delay_us) / SMOOTHING;
-	return p->delay_us;
+	return *smoothed += (us - *smoothed) / SMOOTHING;
 }
 
 unsigned pressure_classes(unsigned level)

@@ -10,7 +10,13 @@
 
 enum { SHARED_MAX = 1000000, KEY_MAX = 1024 };    /* cores: policies x upstreams or routes */
 
-struct shared { pthread_mutex_t lock; struct map by_key; struct list all; };       /* all: as they were made */
+struct shared {
+	pthread_mutex_t lock;
+	struct map      by_key;
+	struct list     all;                  /* as they were made */
+	shared_visit   *on_new; void *self;
+	const struct lasting_ops *lasting; void *keeper;
+};
 struct core {
 	struct map_entry entry;
 	struct link link;
@@ -89,6 +95,8 @@ static struct core *core_new(struct shared *s, const struct core_kind *kind, str
 		return NULL;
 	}
 	list_append(&s->all, &c->link);
+	if (s->on_new)
+		s->on_new(s->self, kind, c->name, c->memory);
 	return c;
 }
 
@@ -137,6 +145,35 @@ void shared_each(struct shared *s, const struct core_kind *kind, shared_visit *v
 			visit(self, c->kind, c->name, c->memory);
 	}
 	pthread_mutex_unlock(&s->lock);
+}
+
+void shared_on_new(struct shared *s, shared_visit *visit, void *self)
+{
+	pthread_mutex_lock(&s->lock);
+	s->on_new = visit;
+	s->self = self;
+	pthread_mutex_unlock(&s->lock);
+}
+
+void shared_lasts_by(struct shared *s, const struct lasting_ops *ops, void *self)
+{
+	s->lasting = ops;
+	s->keeper = self;
+}
+
+void *lasting_take(struct shared *s, struct span name, size_t size, bool *found)
+{
+	void *memory = s->lasting ? s->lasting->take(s->keeper, name, size, found) : NULL;
+	if (memory)
+		return memory;
+	*found = false;
+	return calloc(1, size);
+}
+
+void lasting_give(struct shared *s, void *memory)
+{
+	if (memory && (!s->lasting || !s->lasting->give(s->keeper, memory)))
+		free(memory);
 }
 
 bool shared_with(struct shared *s, const char *kind, struct span name, shared_visit *visit, void *self)

@@ -147,6 +147,8 @@ struct attempt exchange_last_try(const struct exchange *ex)
 
 void exchange_credit(struct exchange *ex, const struct exchange *from)
 {
+	if (ex->walk.let_in <= from->route->fork)
+		ex->route = from->route;          /* the way that it went; up to the fork they are the same */
 	take_credit(ex, from);
 	if (!from->tried_count || !(ex->tried = arena_take(&ex->arena, ATTEMPTS_MAX * sizeof(*ex->tried))))
 		return;

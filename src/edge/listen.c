@@ -16,7 +16,7 @@
 #include "edge/front_h1.h"
 #include "http/message.h"
 
-enum { BACKLOG = 4096, ACCEPTS_PER_TURN = 64, PAUSE_US = 50000 };
+enum { ACCEPTS_PER_TURN = 64, PAUSE_US = 50000 };
 
 static const char full[] = "HTTP/1.1 503 Service Unavailable\r\nserver: outrigger\r\ncontent-length: 0\r\nretry-after: 1\r\n"
 	"proxy-status: outrigger; error=connection_limit_reached; details=\"max_connections\"\r\nconnection: close\r\n\r\n";
@@ -109,7 +109,7 @@ int listen_open(struct span address, bool reuseport, char why[128])
 		if (p.at.ss_family == AF_INET6)
 			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_v6, sizeof(only_v6));    /* [::] may stand beside 0.0.0.0 */
 	}
-	if (bind(fd, (struct sockaddr *)&p.at, p.len) != 0 || listen(fd, BACKLOG) != 0) {
+	if (bind(fd, (struct sockaddr *)&p.at, p.len) != 0 || listen(fd, LISTEN_BACKLOG) != 0) {
 		snprintf(why, 128, "%s", errno == EADDRINUSE ? "the address is in use by another process" : strerror(errno));
 		close(fd);
 		return -1;
@@ -217,7 +217,7 @@ bool listener_start(struct listener *l, struct doorstep *step, int fd, struct sp
 static void accept_all(struct listener *l)
 {
 	l->paused = false;
-	for (int i = 0; i < BACKLOG / ACCEPTS_PER_TURN && l->open; i++)
+	for (int i = 0; i < LISTEN_BACKLOG / ACCEPTS_PER_TURN && l->open; i++)
 		listener_ready(&l->watch, 0);
 }
 
@@ -245,6 +245,7 @@ void listener_stop(struct listener *l)
 		return;
 	l->open = false;
 	worker_disarm(&l->step->loop->worker, &l->resume);
+	shutdown(l->watch.fd, SHUT_RD);
 	close(l->watch.fd);
 	if (l->reserve >= 0)
 		close(l->reserve);

@@ -30,7 +30,7 @@ static void take_time(struct loop *loop)
 {
 	loop->worker.now_us = clock_now_us();
 	loop->worker.wall_ms = clock_wall_ms();
-	__atomic_store_n(&loop->last_turn_us, loop->worker.now_us, __ATOMIC_RELAXED);
+	__atomic_store_n(loop->pulse_us, loop->worker.now_us, __ATOMIC_RELAXED);
 }
 
 /* ── messages from other threads ── */
@@ -100,6 +100,7 @@ bool loop_init(struct loop *loop, unsigned index, uint64_t seed)
 	if (loop->epoll_fd < 0 || uv_loop_init(&loop->uv) != 0)
 		return false;
 	loop->bell.data = loop;
+	loop->pulse_us = &loop->own_pulse_us;
 	take_time(loop);
 	return uv_async_init(&loop->uv, &loop->bell, bell_rang) == 0
 		&& loop_watch(loop, &loop->uv_watch, uv_backend_fd(&loop->uv), EPOLLIN);

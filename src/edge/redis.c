@@ -112,6 +112,10 @@ static void out_of_patience(struct timer *t)
 
 static bool write_command(struct redis *r, const char *bytes, size_t len)
 {
+	if (len > OUT_MAX - r->connection->stream.out.len)        /* too much is under way: the stream is none the worse for it */
+		return false;
+	if (len > CHUNK_BODY)                     /* more than stands in one run: a kept answer */
+		return stream_send(&r->connection->stream, slice_of((struct span){ bytes, len }));
 	char *room = stream_room(&r->connection->stream, len);
 	if (!room)
 		return false;

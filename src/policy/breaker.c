@@ -34,6 +34,28 @@ void breaker_adapt(struct breaker *b, const struct breaker_conf *conf)
 	memset(&b->window, 0, sizeof(b->window));
 }
 
+void breaker_save(const struct breaker *b, struct breaker_saved *s)
+{
+	*s = (struct breaker_saved){
+		.state = b->state, .consecutive = b->consecutive, .closed_us = b->closed_us,
+		.open_for_us = b->open_for_us, .open_until_us = b->open_until_us,
+	};
+	memcpy(s->transitions, b->transitions, sizeof(s->transitions));
+}
+
+bool breaker_restore(struct breaker *b, const struct breaker_saved *s)
+{
+	if (s->state >= BREAKER_STATE_COUNT || s->open_for_us > b->conf.max_open_for_us)
+		return false;
+	b->state = (enum breaker_state)s->state;
+	b->consecutive = s->consecutive;
+	b->open_for_us = s->open_for_us;
+	b->open_until_us = s->open_until_us;
+	b->closed_us = s->closed_us;
+	memcpy(b->transitions, s->transitions, sizeof(s->transitions));
+	return true;
+}
+
 static void change(struct breaker *b, enum breaker_state to, enum breaker_cause cause, uint64_t now_us, uint64_t open_for_us)
 {
 	if (b->changes < BREAKER_CHANGES_MAX)

@@ -69,6 +69,10 @@ struct breaker {
 void breaker_init(struct breaker *, const struct breaker_conf *);
 /* Other parameters: the state stays, the window begins anew. */
 void breaker_adapt(struct breaker *, const struct breaker_conf *);
+/* What a successor should know after a crash. The window begins anew, probes under way are forgotten, and no permit of before counts. */
+struct breaker_saved { uint64_t state, consecutive, open_for_us, open_until_us, closed_us, transitions[BREAKER_STATE_COUNT][BREAKER_CAUSE_COUNT]; };
+void breaker_save(const struct breaker *, struct breaker_saved *);
+bool breaker_restore(struct breaker *, const struct breaker_saved *);      /* false: that cannot be true; nothing was changed */
 /* What time alone changes. Every other function does it first. */
 void breaker_tick(struct breaker *, uint64_t now_us, double chance);
 /* chance: 0 <= random < 1. false: refused; *wait_us says for how long at least. */

@@ -143,9 +143,10 @@ static enum answer cache_admit(struct policy *p, struct exchange *ex, void *memo
 	slot->left_us = found.left_us;
 	slot->late_us = found.late_us;
 	bool wanted = !slot->demand.no_cache && (slot->demand.max_age_us == UINT64_MAX || found.age_us <= slot->demand.max_age_us);
+	bool spare = found.on_error && exchange_pressure(ex);     /* what would do instead of an error will do to spare the upstream */
 	if (found.refresh && wanted)
 		cache_refresh(d, ex, slot, found.capture);
-	if (wanted && (found.left_us || found.may_revalidate)) {
+	if (wanted && (found.left_us || found.may_revalidate || spare)) {
 		slot->serves = found.capture;
 		cache_note(d->core, found.left_us ? CACHE_hit : CACHE_stale);
 		exchange_divert(ex, &kept_ops, slot);

@@ -117,6 +117,30 @@ static void breaker_core_adapt(void *memory, const void *with)
 	pthread_mutex_unlock(&core->lock);
 }
 
+static size_t breaker_core_save(void *memory, uint64_t now_us, void *to, size_t size)
+{
+	struct breaker_core *core = memory;
+	struct breaker_saved saved;
+	(void)now_us;
+	if (size < sizeof(saved))
+		return 0;
+	pthread_mutex_lock(&core->lock);
+	breaker_save(&core->breaker, &saved);
+	pthread_mutex_unlock(&core->lock);
+	memcpy(to, &saved, sizeof(saved));
+	return sizeof(saved);
+}
+
+static void breaker_core_restore(void *memory, const void *from, size_t len)
+{
+	struct breaker_core *core = memory;
+	struct breaker_saved saved;
+	if (len != sizeof(saved))
+		return;
+	memcpy(&saved, from, sizeof(saved));
+	breaker_restore(&core->breaker, &saved);          /* else it begins closed */
+}
+
 static void tell(struct span upstream, const struct breaker_change *c)
 {
 	struct log_line l;
@@ -241,7 +265,8 @@ static void breaker_words(void *core, uint64_t now_us, struct text *out)
 
 static const struct core_kind breaker_kind = {
 	.name = "circuit_breaker", .label = "upstream", .size = sizeof(struct breaker_core), .init = breaker_core_init, .adapt = breaker_core_adapt,
-	.fini = breaker_core_fini, .series = breaker_series, .state = breaker_json, .summary = breaker_words,
+	.fini = breaker_core_fini,
+	.save = breaker_core_save, .restore = breaker_core_restore, .series = breaker_series, .state = breaker_json, .summary = breaker_words,
 };
 
 /* ── the operator ── */

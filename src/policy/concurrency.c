@@ -99,11 +99,10 @@ struct concurrency_core {
 	struct line line;
 	struct list crossings;                /* to the workers */
 	uint64_t    in_use, streams;
-	uint64_t    done_us, full_us;         /* when a permit last came back; when the last one was taken      */
-	uint64_t    gap_us;                   /* how far apart they come back while all are taken               */
+	uint64_t    held_us;                  /* for how long a permit is usually held */
 	uint64_t    refused[REFUSAL_COUNT];
 	struct hist waits;
-	struct { uint64_t count, us; } waited;        /* whoever no longer waits, or never had to, since delay_us() was asked */
+	struct { uint64_t count, us; } waited[LINE_CLASSES];  /* whoever no longer waits, or never had to, since delays_us() was asked */
 };
 
 enum slot_state { OUTSIDE, WAITING, GRANTED, SHED, HOLDING, STREAMING };
@@ -227,20 +226,20 @@ static void summary(void *core, uint64_t now_us, struct text *out)
 		(unsigned long long)seen.waiting);
 }
 
-static uint64_t delay_us(void *core, uint64_t now_us)
+static void delays_us(void *core, uint64_t now_us, uint64_t us[PRESSURE_CLASSES])
 {
 	struct concurrency_core *c = core;
 	pthread_mutex_lock(&c->lock);
-	uint64_t us = c->waited.count ? c->waited.us / c->waited.count : line_age_us(&c->line, now_us);
-	c->waited.count = c->waited.us = 0;
+	for (unsigned i = 0; i < LINE_CLASSES; i++)
+		us[i] = c->waited[i].count ? c->waited[i].us / c->waited[i].count : line_age_us(&c->line, i, now_us);
+	memset(c->waited, 0, sizeof(c->waited));
 	pthread_mutex_unlock(&c->lock);
-	return us;
 }
 
 static const struct core_kind concurrency_kind = {
 	.name = "concurrency", .label = "upstream", .size = sizeof(struct concurrency_core),
 	.init = core_init, .adapt = core_adapt, .fini = core_fini, .series = series, .state = state_json, .summary = summary,
-	.delay_us = delay_us,
+	.delays_us = delays_us,
 };
 
 /* ── handing on ── */
@@ -258,16 +257,10 @@ static void put(struct concurrency_slot *slot, const struct crossing *mine, stru
 }
 
 /* With the lock held: this one's wait is over, whatever came of it. */
-static void note_wait(struct concurrency_core *c, uint64_t since_us, uint64_t now_us)
+static void note_wait(struct concurrency_core *c, const struct waiter *w, uint64_t now_us)
 {
-	c->waited.count++;
-	c->waited.us += now_us > since_us ? now_us - since_us : 0;
-}
-
-static void take_permit(struct concurrency_core *c, uint64_t now_us)
-{
-	if (++c->in_use == limit_of(c))
-		c->full_us = now_us;
+	c->waited[w->class].count++;
+	c->waited[w->class].us += now_us > w->since_us ? now_us - w->since_us : 0;
 }
 
 /* Hands free permits to who is next. */
@@ -278,14 +271,14 @@ static void hand_on(struct concurrency_core *c, const struct crossing *mine, uin
 	while (c->line.count && c->in_use < limit_of(c)) {
 		while ((w = line_shed(&c->line, now_us))) {
 			c->refused[REFUSED_queue_timeout]++;
-			note_wait(c, w->since_us, now_us);
+			note_wait(c, w, now_us);
 			put(slot_of(&w->link), mine, news, SHED);
 		}
 		if (!(w = line_next(&c->line, now_us)))
 			break;
-		take_permit(c, now_us);
+		c->in_use++;
 		hist_add(&c->waits, now_us > w->since_us ? now_us - w->since_us : 0);
-		note_wait(c, w->since_us, now_us);
+		note_wait(c, w, now_us);
 		put(slot_of(&w->link), mine, news, GRANTED);
 	}
 }
@@ -354,7 +347,7 @@ static void out_of_patience(struct timer *t)
 	bool waits = slot->state == WAITING;
 	if (waits) {
 		line_leave(&c->line, &slot->waiter);
-		note_wait(c, slot->waiter.since_us, slot->ex->worker->now_us);
+		note_wait(c, &slot->waiter, slot->ex->worker->now_us);
 		slot->state = OUTSIDE;
 		c->refused[REFUSED_queue_timeout]++;
 	}
@@ -365,37 +358,27 @@ static void out_of_patience(struct timer *t)
 	exchange_cut(slot->ex, slot, REASON_queue_timeout);
 }
 
-/* For so long none has come back although all are taken. (The other workers' time may be a little ahead of this one's.) */
-static uint64_t stands_for_us(const struct concurrency_core *c, uint64_t now_us)
-{
-	uint64_t from_us = c->done_us > c->full_us ? c->done_us : c->full_us;
-	return now_us > from_us ? now_us - from_us : 0;
-}
-
-/* How long a newcomer would wait: so many before it, at the pace at which permits have come back. */
-static uint64_t expected_wait_us(const struct concurrency_core *c, uint64_t now_us)
-{
-	uint64_t since_us = stands_for_us(c, now_us), gap_us = c->gap_us > since_us ? c->gap_us : since_us;
-	return c->gap_us ? (c->line.count + 1) * gap_us : 0;
-}
+/* How long a newcomer would wait: so many before it, and `limit` permits that come back once in held_us (Little's law). */
+static uint64_t expected_wait_us(const struct concurrency_core *c) { return (c->line.count + 1) * c->held_us / limit_of(c); }
 
 /* With the lock held. REASON_NONE: it has a permit, or stands in line. */
 static enum reason join(struct concurrency_core *c, struct concurrency_slot *slot, bool dry_run, uint64_t now_us)
 {
 	const struct exchange *ex = slot->ex;
+	slot->waiter.class = ex->priority;
+	slot->waiter.since_us = now_us;
 	if (dry_run || (c->in_use < limit_of(c) && !c->line.count)) {
 		bool over = c->in_use >= limit_of(c) + c->conf.queue;
-		take_permit(c, now_us);
+		c->in_use++;
 		slot->state = HOLDING;
 		slot->since_us = now_us;
-		note_wait(c, now_us, now_us);
+		note_wait(c, &slot->waiter, now_us);
 		return dry_run && over ? REASON_concurrency_limited : REASON_NONE;
 	}
 	if (c->line.count >= c->conf.queue || ex->expendable)
 		return REASON_concurrency_limited;
-	if (ex->deadline_us != TIMER_NEVER && now_us + expected_wait_us(c, now_us) > ex->deadline_us)
+	if (ex->deadline_us != TIMER_NEVER && now_us + expected_wait_us(c) > ex->deadline_us)
 		return REASON_deadline_unreachable;
-	slot->waiter.class = ex->priority;
 	slot->state = WAITING;
 	line_join(&c->line, &slot->waiter, now_us);
 	return REASON_NONE;
@@ -476,11 +459,8 @@ static void learn(struct concurrency_core *c, const struct concurrency_slot *slo
 	bool cut_off = how == END_CUT && slot->ex->cut_by == REASON_deadline_exceeded && slot->ex->patience_us
 		&& now_us - slot->since_us >= slot->ex->patience_us / 10 * 9;
 
-	if (c->in_use >= limit_of(c)) {           /* else it says how many came, not how many could */
-		uint64_t gap_us = stands_for_us(c, now_us);
-		c->gap_us = c->gap_us ? (c->gap_us * 7 + gap_us) / 8 : gap_us;
-	}
-	c->done_us = now_us;
+	uint64_t held_us = now_us > slot->since_us ? now_us - slot->since_us : 0;
+	c->held_us = c->held_us ? (c->held_us * 7 + held_us) / 8 : held_us;
 	if (!c->conf.adaptive)
 		return;
 	if (slot->dropped || cut_off)
@@ -502,7 +482,7 @@ static void concurrency_settle(struct policy *p, struct exchange *ex, void *memo
 	switch (slot->state) {
 	case WAITING:
 		line_leave(&c->line, &slot->waiter);
-		note_wait(c, slot->waiter.since_us, now_us);
+		note_wait(c, &slot->waiter, now_us);
 		break;
 	case SHED:      link_remove(&slot->waiter.link); break;
 	case STREAMING: c->streams--; break;

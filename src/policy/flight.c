@@ -258,7 +258,7 @@ static void child_head(void *client, struct exchange *child)
 			exchange_credit(f->leader->ex, child);
 		f->capture->call.set = true;
 		memcpy(f->capture->call.trace_id, child->trace.trace_id, sizeof(child->trace.trace_id));
-		trace_try_id(&child->trace, child->attempt, f->capture->call.span_id);
+		trace_try_id(&child->trace, exchange_last_try(child).number, f->capture->call.span_id);
 		f->state = SHARED;
 		if (reply_is_shareable(&child->reply))
 			take_shared(f);

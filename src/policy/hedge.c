@@ -36,7 +36,7 @@ static bool read_after(struct conf_reading *r, void *field, struct span text, un
 		return true;
 	}
 	conf_complain(r, text, "'" SPAN_FMT "' is not a percentile", SPAN_ARG(text));
-	conf_hint(r, "write p50 to p99, or a time as 50ms");
+	conf_hint(r, "write p1 to p99, or a time as 50ms");
 	return false;
 }
 
@@ -136,9 +136,19 @@ static void state_json(void *memory, uint64_t now_us, struct json *j)
 	json_u64(j, "lost", __atomic_load_n(&core->results[HEDGE_lost], __ATOMIC_RELAXED));
 }
 
+static void summary(void *memory, uint64_t now_us, struct text *out)
+{
+	const struct hedge_core *core = memory;
+	uint64_t after_us = after_now(memory, now_us), won = __atomic_load_n(&core->results[HEDGE_won], __ATOMIC_RELAXED);
+	if (after_us)
+		text_f(out, "after %.1f ms, %llu won", (double)after_us / 1e3, (unsigned long long)won);
+	else
+		text_add(out, SPAN("not enough requests yet"));
+}
+
 static const struct core_kind hedge_kind = {
 	.name = "hedge", .label = "route", .size = sizeof(struct hedge_core), .init = core_init, .adapt = core_adapt, .fini = core_fini,
-	.series = series, .state = state_json,
+	.series = series, .state = state_json, .summary = summary,
 };
 
 /* ── the door ── */

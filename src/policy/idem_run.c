@@ -22,12 +22,12 @@ static void free_if_done(struct idem_run *r)
 	r->free(r);
 }
 
-static bool tell(struct idem_run *r, enum idem_outcome outcome)
+static void tell(struct idem_run *r, enum idem_outcome outcome)
 {
 	if (r->told)
-		return true;
+		return;
 	r->told = true;
-	return r->over(r, outcome);
+	r->settled |= r->over(r, outcome);
 }
 
 /* What it comes to when it ends here. */
@@ -61,9 +61,11 @@ static void give_up(struct idem_run *r, bool timed_out)
 
 void idem_run_let_go(struct idem_run *r)
 {
-	must(r->held && r->child);
+	r->settled = true;
+	if (!r->held)
+		return;
 	r->held = false;
-	exchange_client_done(r->child);
+	exchange_client_done(r->child);           /* child_done comes from inside */
 }
 
 /* ── the client's side ── */
@@ -147,6 +149,7 @@ static void *run_start(void *self, struct exchange *ex)
 		exchange_upstream_failed(ex, REASON_internal_error);
 		return NULL;
 	}
+	r->child->timing.start_us = ex->timing.start_us;          /* of its patience a part is spent */
 	r->request_whole = ex->request.framing == BODY_NONE;
 	fields_drop(&r->child->request.fields, FIELD_EXPECT);     /* its client has been told to go on */
 	r->child->request.expect_continue = false;
@@ -280,11 +283,12 @@ static void child_body(void *client, struct exchange *child, struct slice bytes,
 		take_body(r, child, bytes, end);
 	if (end) {
 		worker_disarm(r->worker, &r->end);
-		bool keeps = r->capture && r->capture->ended && !r->unkept && r->done_by_service;
-		if (!keeps)
+		if (r->capture && r->capture->ended && !r->unkept && r->done_by_service)
+			tell(r, IDEM_KEEP);
+		else
 			tell_broken(r);
-		r->held = keeps && !tell(r, IDEM_KEEP);
-		if (!r->held)
+		r->held = !r->settled;
+		if (r->settled)
 			exchange_client_done(child);
 	} else
 		make_room(r);
@@ -310,6 +314,7 @@ static void child_done(void *client, struct exchange *child)
 	worker_disarm(r->worker, &r->end);
 	r->busy++;
 	r->child = NULL;
+	r->held = false;
 	tell_broken(r);
 	if (!r->capture || !r->capture->ended)
 		fail_parent(r, REASON_upstream_reset);

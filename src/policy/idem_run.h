@@ -31,8 +31,8 @@ struct idem_run {
 	enum reason      refusal;             /* the child was refused: the parent's judge says so */
 	unsigned         retry_after_s;
 	struct span      detail;              /* in the parent's arena */
-	bool             request_whole, done_by_service, unkept, told, held, timed_out;
-	/* The outcome, once, before `child` is over. KEEP: false holds the child until idem_run_let_go. */
+	bool             request_whole, done_by_service, unkept, told, settled, held, timed_out;
+	/* The outcome, once. false: the child, if it is not over yet, is held until idem_run_let_go. */
 	bool           (*over)(struct idem_run *, enum idem_outcome);
 	void           (*free)(struct idem_run *);
 };

@@ -5,7 +5,7 @@
 
 #include "base/must.h"
 
-enum { KEYS_MOST = 100000000, SWEEP = 2, ENTRY_BYTES = 512 };     /* ENTRY_BYTES: what an answer costs beside its body and fields, about */
+enum { KEYS_MOST = 100000000, SWEEP = 2 };
 
 void idem_table_init(struct idem_table *t, uint64_t seed)
 {
@@ -19,7 +19,7 @@ static void forget(struct idem_table *t, struct idem_entry *e)
 	link_remove(&e->link);
 	map_remove(&t->map, &e->entry);
 	t->bytes -= e->bytes;
-	capture_unref(e->capture);
+	idem_answer_unref(e->answer);
 	free(e);
 }
 
@@ -101,12 +101,13 @@ enum idem_claim idem_table_claim(struct idem_table *t, const struct idem_limits 
 	return IDEM_FOUND;
 }
 
-void idem_table_finish(struct idem_table *t, const struct idem_limits *limits, struct idem_entry *e, struct capture *c, uint64_t now_us)
+void idem_table_finish(struct idem_table *t, const struct idem_limits *limits, struct idem_entry *e, struct idem_answer *answer,
+	uint64_t now_us)
 {
 	must(e->state == IDEM_RUNNING && list_empty(&e->waiters));
-	e->state = c ? IDEM_DONE : IDEM_LOST;
-	e->capture = c ? capture_ref(c) : NULL;
-	e->bytes = c ? c->size + (c->arena.used > ARENA_BLOCK ? c->arena.used : ARENA_BLOCK) + ENTRY_BYTES : 0;
+	e->state = answer ? IDEM_DONE : IDEM_LOST;
+	e->answer = answer;
+	e->bytes = sizeof(*e) + (answer ? sizeof(*answer) + answer->len : 0);
 	e->expires_us = now_us + limits->ttl_us;
 	t->bytes += e->bytes;
 	list_append(&t->finished, &e->link);

@@ -8,7 +8,7 @@
 #define SRC_POLICY_IDEM_TABLE_H
 
 #include "base/map.h"
-#include "capture.h"
+#include "idem_answer.h"
 #include "idem_key.h"
 
 enum idem_state { IDEM_RUNNING, IDEM_DONE, IDEM_LOST };
@@ -16,7 +16,7 @@ struct idem_entry {
 	struct map_entry entry;
 	struct link      link;                /* of the finished */
 	struct list      waiters;             /* the caller's */
-	struct capture  *capture;             /* DONE; counted */
+	struct idem_answer *answer;           /* DONE; counted */
 	uint64_t         expires_us;
 	size_t           bytes;
 	enum idem_state  state;
@@ -36,8 +36,8 @@ enum idem_claim { IDEM_FIRST, IDEM_FOUND, IDEM_OTHER, IDEM_FULL, IDEM_NO_MEMORY 
 /* FIRST: *out is RUNNING from now on, and the caller's to end. FOUND: *out->state says how it stands. FULL: nothing but RUNNING ones. */
 enum idem_claim idem_table_claim(struct idem_table *, const struct idem_limits *, const unsigned char key[IDEM_DIGEST],
 	const unsigned char fingerprint[IDEM_DIGEST], uint64_t now_us, struct idem_entry **out);
-/* Its answer (a reference is taken); NULL: there is none to repeat. */
-void idem_table_finish(struct idem_table *, const struct idem_limits *, struct idem_entry *, struct capture *, uint64_t now_us);
+/* Its answer, whose reference is taken over; NULL: there is none to repeat. */
+void idem_table_finish(struct idem_table *, const struct idem_limits *, struct idem_entry *, struct idem_answer *, uint64_t now_us);
 void idem_table_release(struct idem_table *, struct idem_entry *);
 
 #endif

@@ -5,7 +5,8 @@
 
 static void grow_older(struct latency *l, uint64_t now_us)
 {
-	uint64_t age_us = l->since_us ? now_us - l->since_us : 0;
+	/* the callers' clocks are those of several workers: one may be a little behind */
+	uint64_t age_us = l->since_us && now_us > l->since_us ? now_us - l->since_us : 0;
 	if (!l->since_us)
 		l->since_us = now_us;
 	if (age_us < LATENCY_HALF_US || (l->now.count < LATENCY_ENOUGH && age_us < LATENCY_STALE_US))

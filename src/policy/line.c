@@ -36,9 +36,9 @@ static struct waiter *oldest(const struct line *l)
 	return found;
 }
 
-uint64_t line_age_us(const struct line *l, uint64_t now_us)
+uint64_t line_age_us(const struct line *l, unsigned class, uint64_t now_us)
 {
-	const struct waiter *w = oldest(l);
+	const struct waiter *w = waiter_of(list_first(&l->classes[class]));
 	return w && now_us > w->since_us ? now_us - w->since_us : 0;
 }
 

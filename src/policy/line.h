@@ -24,8 +24,8 @@ void line_leave(struct line *, struct waiter *);
 /* Takes the next one off; NULL: nobody waits. Strictly by class, but for one grant in 16, which goes to the oldest of all. Within a class the
  * oldest, or the newest, as the discipline says; adaptive_lifo: the oldest, until the line has not been empty for 100 ms. */
 struct waiter *line_next(struct line *, uint64_t now_us);
-/* How long the oldest has waited; 0: nobody waits. */
-uint64_t line_age_us(const struct line *, uint64_t now_us);
+/* How long the oldest of a class has waited; 0: none of them waits. */
+uint64_t line_age_us(const struct line *, unsigned class, uint64_t now_us);
 /* Takes one off that is to be shed (CoDel, adaptive_lifo only); NULL: none. Ask until NULL, before line_next. */
 struct waiter *line_shed(struct line *, uint64_t now_us);
 

@@ -297,7 +297,13 @@ static enum answer mirror_admit(struct policy *p, struct exchange *ex, void *mem
 	struct mirror_slot *slot = memory;
 	bool over = ex->request_body.state == PIPE_ENDED;
 
-	if (!is_wanted(m, ex) || !take_permit(m))
+	if (!is_wanted(m, ex))
+		return PASS;
+	if (exchange_pressure(ex) || pressure_level(&m->to->upstream->pressure)) {       /* a copy is work that nobody waits for */
+		note(m->core, MIRROR_too_many);
+		return PASS;
+	}
+	if (!take_permit(m))
 		return PASS;
 	if (ex->request.framing == BODY_NONE) {
 		send_copy(m, ex, NULL);

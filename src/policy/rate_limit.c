@@ -130,7 +130,8 @@ static struct policy *rate_limit_open(const void *settings, const struct policy_
 	for (unsigned i = 0; i < d->count; i++)
 		if (limit_is_shared(&d->limit[i]))
 			d->store = store_named(env->stores, env->store_count, d->limit[i].store);
-	d->core = shared_take(env->shared, &rate_limit_kind, env->route->name, settings);
+	const struct rate_limit_with with = { c, env->shared, env->route->name };
+	d->core = shared_take(env->shared, &rate_limit_kind, env->route->name, &with);
 	if (d->core) {
 		write_policy(d);
 		return &d->base;

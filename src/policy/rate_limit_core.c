@@ -1,7 +1,6 @@
 /* rate_limit_core.c - see rate_limit_core.h. */
 #include "rate_limit_core.h"
 
-#include <stdlib.h>
 #include <sys/random.h>
 
 struct bucket_conf bucket_conf_of(const struct limit_conf *c)
@@ -28,27 +27,53 @@ static void name_limit(struct limit_core *l, const struct limit_conf *c, unsigne
 	l->name_len = (unsigned)t.len;
 }
 
-static bool core_init(void *memory, const void *with)
+/* A table of before a crash is found again when everything about it is the same. */
+static bool make_table(struct rate_limit_core *core, const struct rate_limit_with *with, unsigned index, struct bucket_table *out)
+{
+	const struct limit_conf *c = (const struct limit_conf *)with->conf->limits.at + index;
+	struct bucket_conf bucket = bucket_conf_of(c);
+	char words[256];
+	struct text name;
+	bool found;
+
+	text_over(&name, words, sizeof(words));
+	text_f(&name, "rate_limit %u %u %llu %llu ", index, (unsigned)bucket.algorithm, (unsigned long long)c->max_keys,
+		bucket.algorithm == BUCKET_GCRA ? 0ULL : (unsigned long long)bucket.per_us);
+	text_add(&name, with->route);
+	void *memory = lasting_take(core->shared, text_span(&name), bucket_table_bytes(c->max_keys), &found);
+	if (!memory)
+		return false;
+	bucket_table_init(out, memory, c->max_keys);
+	if (!core->seed)
+		core->seed = out->rows->seed;     /* its keys are hashed with that */
+	return true;
+}
+
+static bool core_init(void *memory, const void *parameters)
 {
 	struct rate_limit_core *core = memory;
-	const struct rate_limit_conf *c = with;
+	const struct rate_limit_with *with = parameters;
+	const struct rate_limit_conf *c = with->conf;
 	const struct limit_conf *limit = c->limits.at;
 
-	if (getrandom(&core->seed, sizeof(core->seed), 0) != (ssize_t)sizeof(core->seed))
-		return false;
+	core->shared = with->shared;
 	for (core->count = 0; core->count < c->limits.count; core->count++) {
 		struct limit_core *l = &core->limit[core->count];
 		l->conf = bucket_conf_of(&limit[core->count]);
 		l->max_keys = limit[core->count].max_keys;
 		name_limit(l, &limit[core->count], core->count);
-		if (!bucket_table_init(&l->table, l->max_keys))
+		if (!make_table(core, with, core->count, &l->table))
 			goto fail;
 	}
+	if (!core->seed && getrandom(&core->seed, sizeof(core->seed), 0) != (ssize_t)sizeof(core->seed))
+		goto fail;
+	for (unsigned i = 0; i < core->count; i++)
+		core->limit[i].table.rows->seed = core->seed;
 	if (pthread_mutex_init(&core->lock, NULL) == 0)
 		return true;
 fail:
 	while (core->count-- > 0)
-		bucket_table_fini(&core->limit[core->count].table);
+		lasting_give(core->shared, core->limit[core->count].table.rows);
 	return false;
 }
 
@@ -56,15 +81,16 @@ static void core_fini(void *memory)
 {
 	struct rate_limit_core *core = memory;
 	for (unsigned i = 0; i < core->count; i++)
-		bucket_table_fini(&core->limit[i].table);
+		lasting_give(core->shared, core->limit[i].table.rows);
 	pthread_mutex_destroy(&core->lock);
 }
 
 /* Another rate holds at once, over what was charged so far. Other limits, algorithms or sizes begin with fresh tables. */
-static void core_adapt(void *memory, const void *with)
+static void core_adapt(void *memory, const void *parameters)
 {
 	struct rate_limit_core *core = memory;
-	const struct rate_limit_conf *c = with;
+	const struct rate_limit_with *with = parameters;
+	const struct rate_limit_conf *c = with->conf;
 	const struct limit_conf *limit = c->limits.at;
 
 	pthread_mutex_lock(&core->lock);
@@ -74,12 +100,13 @@ static void core_adapt(void *memory, const void *with)
 		bool same = i < core->count && l->max_keys == limit[i].max_keys && l->conf.algorithm == conf.algorithm
 			&& (conf.algorithm == BUCKET_GCRA || l->conf.per_us == conf.per_us);
 		struct bucket_table fresh;
-		if (!same && bucket_table_init(&fresh, limit[i].max_keys)) {
+		if (!same && make_table(core, with, i, &fresh)) {
 			if (i < core->count)
-				bucket_table_fini(&l->table);
+				lasting_give(core->shared, l->table.rows);
 			else
 				core->count = i + 1;
 			l->table = fresh;
+			l->table.rows->seed = core->seed;
 			l->max_keys = limit[i].max_keys;
 			same = true;
 		}
@@ -89,7 +116,7 @@ static void core_adapt(void *memory, const void *with)
 		name_limit(l, &limit[i], i);
 	}
 	while (core->count > c->limits.count)
-		bucket_table_fini(&core->limit[--core->count].table);
+		lasting_give(core->shared, core->limit[--core->count].table.rows);
 	pthread_mutex_unlock(&core->lock);
 }
 
@@ -109,7 +136,7 @@ static void look(void *memory, struct seen *seen)
 		seen->at[i].name = (struct label){ "limit", { seen->at[i].memory, l->name_len } };
 		seen->at[i].allowed = l->allowed;
 		seen->at[i].limited = l->limited;
-		seen->at[i].keys = l->table.used;
+		seen->at[i].keys = l->table.rows->used;
 		seen->at[i].overflowed = l->table.overflowed;
 		seen->at[i].degraded = l->degraded != 0;
 	}

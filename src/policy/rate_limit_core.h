@@ -37,10 +37,12 @@ struct limit_core {
 };
 struct rate_limit_core {
 	pthread_mutex_t lock;
+	struct shared  *shared;               /* whose memory the tables are */
 	uint64_t        seed;
 	unsigned        count;
 	struct limit_core limit[LIMITS_MAX];
 };
+struct rate_limit_with { const struct rate_limit_conf *conf; struct shared *shared; struct span route; };       /* the kind's parameters */
 extern const struct core_kind rate_limit_kind;
 
 #endif

@@ -7,13 +7,13 @@ static const struct policy_type *const types[] = {
 	&auth_policy,       /* before rate_limit: whose allowance it is may stand in the token                                      */
 	&rate_limit_policy, /* before whatever costs something: who asks too often is told so at once                              */
 	&priority_policy,   /* before whoever asks for it                                                                          */
-	&shed_policy,       /* behind priority, which decides who goes first; before all that holds or costs something             */
 	&respond_policy,    /* before fault: a maintenance page needs no chaos, and no upstream                                    */
 	&fault_policy,      /* before retry: an injected abort must reach the client, not be repaired by our own retry             */
 	&idempotency_policy,    /* behind fault: what that says is not kept; before mirror and split, for what really runs */
 	&mirror_policy,     /* behind fault: a copy is for what really runs; before split: each request is copied once, whichever way it goes */
 	&split_policy,      /* before all that belongs to one upstream, answers kept included: those doors are there for each version */
-	&cache_policy,      /* before coalesce: what is there needs no flight; behind all that may refuse the client                */
+	&cache_policy,      /* behind all that may refuse the client for its own sake; before shed and coalesce: what is kept needs neither */
+	&shed_policy,       /* behind cache: what is kept costs no more than a refusal; before coalesce: who is turned away holds nothing */
 	&coalesce_policy,   /* before retry, breaker and permits: who shares an answer needs none of them                          */
 	&guard_policy,      /* behind coalesce: each request to the upstream counts once; before retry: what counts is what is left after it   */
 	&retry_policy,      /* before what belongs to one try: each try takes and gives back its own, none is held during back-off */

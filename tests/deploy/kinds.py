@@ -1,4 +1,4 @@
-"""kinds.py - the shapes of the few Kubernetes kinds that are used here, as its API reference has them; no network is asked.
+"""kinds.py - the shapes of the few Kubernetes kinds that are used here, as its API reference has them, and of a compose file; no network is asked.
 
 A shape: a type; a set of allowed values; [shape] for a list; {key: shape} for a mapping, where "key!" must be there and "*" takes any key.
 """
@@ -36,6 +36,11 @@ SHAPES = {
         "maxUnavailable": (int, str), "selector!": LABELS}},
     "Kustomization": {"apiVersion!": {"kustomize.config.k8s.io/v1beta1"}, "kind!": {"Kustomization"}, "resources!": [str]},
 }
+
+COMPOSE = {"name": str, "services!": {"*": {
+    "image": str, "build": {"context!": str, "dockerfile": str}, "command": [str], "environment": NAMES, "expose": [str], "ports": [str], "volumes": [str],
+    "read_only": bool, "cap_drop": [str], "security_opt": [str], "depends_on": [str], "stop_grace_period": str,
+    "restart": {"no", "always", "on-failure", "unless-stopped"}}}}
 
 
 def wrong(value, shape, where):

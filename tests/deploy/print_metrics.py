@@ -9,7 +9,8 @@ import sys
 HERE = pathlib.Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "operations.md"
 BLOCK = re.compile(r"(<!-- metrics:[^\n]*-->\n)(.*?)(<!-- end -->\n)", re.S)
-OPEN = {"route", "upstream", "listener", "endpoint", "limit", "store", "jwks", "code", "version", "revision", "llhttp", "openssl", "libuv", "le", "method", "instance"}
+OPEN = {"route", "upstream", "listener", "endpoint", "limit", "store", "code", "method", "jwks", "le", "instance",       # values that differ from place to place
+        "version", "revision", "llhttp", "openssl", "libuv"}
 
 
 def table(text):
@@ -26,7 +27,8 @@ def table(text):
             if label != "le":
                 labels.setdefault(name, {}).setdefault(label, set()).add(value)
     for name, kind in types.items():
-        shown = ", ".join(f"`{k}`" + ("" if k in OPEN else f" ({', '.join(sorted(v))})" if len(v) < 12 and k != "reason" else "") for k, v in labels.get(name, {}).items())
+        shown = ", ".join(f"`{k}`" + (f" ({', '.join(sorted(v))})" if k not in OPEN and len(v) < 12 and k != "reason" else "")
+                          for k, v in labels.get(name, {}).items())
         rows.append(f"| `{name}` | {kind} | {shown} | {helps[name]} |")
     return "| metric | type | labels | meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
 

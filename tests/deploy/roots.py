@@ -56,8 +56,8 @@ def inside(root, script, env=None, cwd="/", timeout=900):
     """A shell script in a root, as RUN has it."""
     words = " ".join(f"{k}={quoted(v)}" for k, v in {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                                                       "DEBIAN_FRONTEND": "noninteractive", **(env or {})}.items())
-    return sh(f"unshare --mount --propagation private sh -euc {quoted(f'mount -t proc proc {root}/proc; exec chroot {root} env -i {words} sh -euc ' + quoted(f'cd {cwd}; {script}'))}",
-              timeout=timeout)
+    there = f"mount -t proc proc {root}/proc; exec chroot {root} env -i {words} sh -euc {quoted(f'cd {cwd}; {script}')}"
+    return sh(f"unshare --mount --propagation private sh -euc {quoted(there)}", timeout=timeout)
 
 
 def quoted(text):

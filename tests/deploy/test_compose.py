@@ -9,10 +9,16 @@ import yaml
 from client import Client
 from proxy import BIN, environment, free_port, run
 from tools import PROMTOOL, ROOT, tool
+import kinds
 
 FOLDER = ROOT / "docker"
 COMPOSE = yaml.safe_load((FOLDER / "compose.yaml").read_text())
 SERVICES = COMPOSE["services"]
+
+
+def test_keys_are_those_of_compose_files():
+    assert kinds.wrong(COMPOSE, kinds.COMPOSE, "compose.yaml") == []
+    assert all(set(s.get("depends_on", [])) <= set(SERVICES) and ("image" in s) for s in SERVICES.values())
 
 
 def mounts(service):

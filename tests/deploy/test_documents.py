@@ -9,6 +9,7 @@ from proxy import run
 from print_metrics import BLOCK, PAGE, table
 from tools import ROOT
 
+BLOCKS = "client|admin|concurrency|coalesce|retry|circuit_breaker|rate_limit|shutdown|pool|errors|deadline|cache|access_log|outlier_detection|auth|shed|log"
 OPERATIONS = PAGE.read_text()
 THREATS = (ROOT / "docs" / "threat-model.md").read_text()
 
@@ -44,7 +45,7 @@ def test_metrics_that_are_named_exist(series):
 def test_every_log_field_is_explained():
     written = set(re.findall(r'\\"([a-z_]+)\\":', (ROOT / "src/app/access_line.c").read_text()))
     assert {"tried", "would_refuse", "endpoint"} <= written
-    assert words_in_tables(section("Access log")) == written - {"ms"}
+    assert words_in_tables(section("Access log")) == written - {"ms", "cancelled"}       # those of `tried`
 
 
 EVENT_AT = {"log_begin": 2, "log_event": 1, "tell": 2, "tell_count": 1, "tell_change": 1}      # which argument is the event
@@ -97,8 +98,15 @@ def test_keys_that_are_named_exist():
     """`client.header_timeout` and the like, in all documents that are about running it."""
     for name in ("operations.md", "kubernetes.md", "threat-model.md"):
         text = (ROOT / "docs" / name).read_text()
-        for key in set(re.findall(r"`((?:client|admin|concurrency|coalesce|retry|circuit_breaker|rate_limit|shutdown|pool|errors|deadline|auth|cache|access_log|outlier_detection)\.[a-z_.]+)`", text)):
+        for key in set(re.findall(rf"`((?:{BLOCKS})\.[a-z_.]+)`", text)):
             assert run("help", key).returncode == 0, (name, key)
+
+
+def test_what_is_read_at_the_start_only():
+    source = (ROOT / "src/app/reload.c").read_text()
+    fixed = set(re.findall(r'return "([a-z_.]+)', re.search(r"needs_a_restart\(.*?^}", source, re.S | re.M)[0]))
+    told = re.search(r"Read at the start only: (.*?)\. A reload", section("Reload"), re.S)[1]
+    assert set(re.findall(r"`([a-z_.]+)`", told)) == fixed and len(fixed) > 4
 
 
 def test_commands_that_are_named_exist():

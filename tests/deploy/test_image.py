@@ -10,7 +10,16 @@ import roots
 from tools import ROOT
 
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
-APP = "import http.server as h\nclass A(h.BaseHTTPRequestHandler):\n def do_GET(s):\n  s.send_response(200); s.send_header('content-length', '3'); s.end_headers(); s.wfile.write(b'app')\nh.ThreadingHTTPServer(('127.0.0.1', 3000), A).serve_forever()\n"
+APP = """
+import http.server
+class App(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("content-length", "3")
+        self.end_headers()
+        self.wfile.write(b"app")
+http.server.ThreadingHTTPServer(("127.0.0.1", 3000), App).serve_forever()
+"""
 
 
 def test_what_it_says():

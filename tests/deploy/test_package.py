@@ -1,4 +1,5 @@
 """test_package.py - the Debian package: lintian has nothing to say; (slow) it installs, runs and goes away in a fresh Debian root."""
+import os
 import re
 import subprocess
 import time
@@ -27,6 +28,18 @@ def test_what_is_in_it():
         assert f"./{name}" in names, name
     members = subprocess.run(f"dpkg-deb --ctrl-tarfile {package()} | tar -t", shell=True, capture_output=True, text=True).stdout.split()
     assert set(members) == {"./", "./control", "./conffiles", "./md5sums"}          # no maintainer scripts
+
+
+def test_the_same_sources_make_the_same_package(tmp_path):
+    version = tool("dpkg-deb", "-f", package(), "Version").strip()
+    made = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        subprocess.run([ROOT / "conf" / "debian" / "build.sh", version, tmp_path / name], check=True, capture_output=True, cwd=ROOT,
+                       env={"PATH": os.environ["PATH"], "SOURCE_DATE_EPOCH": "1700000000"})
+        made.append(next((tmp_path / name).glob("*.deb")).read_bytes())
+        time.sleep(1.1)
+    assert made[0] == made[1]
 
 
 def test_what_it_needs():

@@ -1,4 +1,5 @@
 """test_service.py - (slow) the package's service under a real systemd, which has been booted in a fresh root: ready, reload, watchdog, crash, stop."""
+import subprocess
 import time
 
 import pytest
@@ -74,7 +75,19 @@ def test_reload(system):
     assert ask(system) == "two" and system.show("outrigger", "MainPID", "ActiveState") == {"MainPID": pid, "ActiveState": "active"}
 
 
-def test_a_crash_is_repaired(system):
+def server_of(system, supervisor):
+    return system.run("cat", f"/proc/{supervisor}/task/{supervisor}/children").stdout.split()[0]
+
+
+def test_a_server_that_crashes_is_replaced_without_systemd(system):
+    pid = start(system)
+    before = server_of(system, pid)
+    system.run("sh", "-c", f"kill -SEGV {before}")
+    until(lambda: ask(system) == "one" and server_of(system, pid) != before)
+    assert system.show("outrigger", "MainPID", "NRestarts", "ActiveState") == {"MainPID": pid, "NRestarts": "0", "ActiveState": "active"}
+
+
+def test_a_supervisor_that_crashes_is_replaced_by_systemd(system):
     before = start(system)
     system.run("sh", "-c", f"kill -SEGV {before}")
     until(lambda: ask(system) == "one" and system.show("outrigger", "MainPID")["MainPID"] not in ("0", before))
@@ -99,9 +112,10 @@ def test_a_refused_configuration_is_not_tried_again(system):
 
 def test_stop_drains(system):
     """`systemctl stop` waits for what is in flight, for longer than TimeoutStopSec, because outrigger asks for the time."""
-    (system.root / CONF).write_text("listen: 127.0.0.1:8080\nroutes: [{path: /, upstream: 'http://127.0.0.1:1', fault: {delay: 13s, abort: 418, share: 100%}, timeout: 30s}]\n")
+    (system.root / CONF).write_text("listen: 127.0.0.1:8080\nroutes: [{path: /, upstream: 'http://127.0.0.1:1', timeout: 30s,\n"
+                                    "  fault: {delay: 13s, abort: 418, share: 100%}}]\n")
     start(system)
-    client = roots.subprocess.Popen(["nsenter", f"--target={system.pid}", "--net", "curl", "-s", "http://127.0.0.1:8080/"], stdout=roots.subprocess.PIPE, text=True)
+    client = subprocess.Popen(["nsenter", f"--target={system.pid}", "--net", "curl", "-s", "http://127.0.0.1:8080/"], stdout=subprocess.PIPE, text=True)
     time.sleep(0.5)
     began = time.monotonic()
     assert system.run("systemctl", "stop", "outrigger").returncode == 0

@@ -44,60 +44,102 @@ PATIENCE = 30 if SLOW else 8              # seconds; no client waits so long
 TIMEOUT, OPEN_FOR, LIMIT, LINE = .8, .3, 20, 30
 BURST, RATE = CROWD * 2 // 5, 100          # of one route
 BODY = b"x" * 1000
+CHUNK = 32 << 10                          # what each worker reads into; it keeps one
 LEFT = 16 << 20                           # bytes that a process may have grown by
 
 
 # ── the upstream ──
 
-async def answer(writer, status=b"200 OK", body=BODY, *fields):
-    writer.write(b"HTTP/1.1 " + status + b"\r\n" + b"".join(f + b"\r\n" for f in fields) + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+def answer(c, status=b"200 OK", body=BODY, *fields):
+    c.write(b"HTTP/1.1 " + status + b"\r\n" + b"".join(f + b"\r\n" for f in fields) + b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
 
-async def hang(up, writer):
+async def hang(up, c):
     await asyncio.sleep(PATIENCE * 2)
 
 
-async def hang_in_body(up, writer):
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + BODY[:100])
+async def hang_in_body(up, c):
+    c.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + BODY[:100])
     await asyncio.sleep(PATIENCE * 2)
 
 
-async def drip(up, writer):
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+async def drip(up, c):
+    c.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
     for _ in range(10):
-        writer.write(b"x")
+        c.write(b"x")
         await asyncio.sleep(.02)
 
 
-async def reset(up, writer):
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
+async def reset(up, c):
+    c.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    c.abort()
 
 
-async def flap(up, writer):
-    well = int((time.monotonic() - up.since) * 10) % 2 == 0
-    await (answer(writer) if well else reset(up, writer))
+async def flap(up, c):
+    if int((time.monotonic() - up.since) * 10) % 2:
+        await reset(up, c)
+    else:
+        answer(c)
 
 
-BEHAVIOURS = {
-    "hangs before the head": hang, "hangs in the body": hang_in_body, "slow drip": drip, "resets": reset, "flaps": flap,
-    "500 storm": lambda up, w: answer(w, b"500 Broken"), "429 storm": lambda up, w: answer(w, b"429 Enough", b"", b"Retry-After: 1"),
-}
+async def fail(up, c):
+    answer(c, b"500 Broken")
+
+
+async def limit(up, c):
+    answer(c, b"429 Enough", b"", b"Retry-After: 1")
+
+
+async def be_well(up, c):
+    answer(c)
+
+
+BEHAVIOURS = {None: be_well, "hangs before the head": hang, "hangs in the body": hang_in_body, "slow drip": drip, "resets": reset, "flaps": flap,
+              "500 storm": fail, "429 storm": limit}
+
+
+class Connection(asyncio.Protocol):
+    def __init__(self, up):
+        self.up, self.ahead, self.work = up, b"", None
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self.up.alive.add(self)
+
+    def data_received(self, data):
+        self.ahead += data
+        self.next()
+
+    def next(self):
+        if not self.work and b"\r\n\r\n" in self.ahead:
+            self.ahead = self.ahead.partition(b"\r\n\r\n")[2]
+            self.up.requests += 1
+            self.work = asyncio.ensure_future(self.serve())
+
+    async def serve(self):
+        await BEHAVIOURS[self.up.fault](self.up, self.transport)
+        self.work = None
+        self.next()
+
+    def connection_lost(self, error):
+        self.up.alive.discard(self)
+        if self.work:
+            self.work.cancel()
 
 
 class Upstream:
     """One app that can be made ill. Counts the requests that it gets."""
 
     def __init__(self):
-        self.port, self.fault, self.requests, self.since, self.server, self.tasks = free_port(), None, 0, 0, None, set()
+        self.port, self.fault, self.requests, self.since, self.server, self.alive = free_port(), None, 0, 0, None, set()
 
     async def listen(self):
-        self.server = await asyncio.start_server(self.serve, "127.0.0.1", self.port, backlog=2048)
+        self.server = await asyncio.get_running_loop().create_server(lambda: Connection(self), "127.0.0.1", self.port, backlog=2048)
 
     async def stop(self):
         self.server.close()
-        for t in list(self.tasks):
-            t.cancel()
+        for c in list(self.alive):
+            c.transport.abort()
         await asyncio.sleep(0)
 
     async def begin(self, fault):
@@ -109,26 +151,6 @@ class Upstream:
         if self.fault == "refuses":
             await self.listen()
         self.fault = None
-
-    async def serve(self, reader, writer):
-        task = asyncio.current_task()
-        self.tasks.add(task)
-        try:
-            while True:
-                await reader.readuntil(b"\r\n\r\n")
-                self.requests += 1
-                work = asyncio.ensure_future(BEHAVIOURS[self.fault](self, writer) if self.fault else answer(writer))
-                gone = asyncio.ensure_future(writer.wait_closed())
-                await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-                gone.cancel()
-                if not work.done():
-                    work.cancel()
-                    return
-        except (asyncio.IncompleteReadError, OSError, asyncio.CancelledError):
-            pass
-        finally:
-            self.tasks.discard(task)
-            writer.close()
 
 
 # ── clients ──
@@ -161,22 +183,23 @@ async def ask(port, path, leave=None):
         writer.transport.abort()
 
 
-def path(i):
-    return "/shared/x" if i % 2 else f"/own/{i}"
+def paths(n):
+    """Half of them are equal; those come first."""
+    return ["/shared/x"] * (n // 2) + [f"/own/{i}" for i in range(n - n // 2)]
 
 
 async def patient(port):
-    async def one(n):
-        return [await ask(port, path(n + k)) for k in range(4)]
-    return [x for got in await asyncio.gather(*(one(n) for n in range(10))) for x in got]
+    async def one(p):
+        return [await ask(port, p) for _ in range(4)]
+    return [x for got in await asyncio.gather(*(one(p) for p in paths(10))) for x in got]
 
 
 async def leaving(port):
-    return await asyncio.gather(*(ask(port, path(i), .005 + i % 20 * .005) for i in range(CROWD // 5)))
+    return await asyncio.gather(*(ask(port, p, .005 + i % 20 * .005) for i, p in enumerate(paths(CROWD // 5))))
 
 
 async def crowd(port):
-    return await asyncio.gather(*(ask(port, path(i)) for i in range(CROWD)))
+    return await asyncio.gather(*(ask(port, p) for p in paths(CROWD)))
 
 
 CROWDS = {"patient": patient, "leaving": leaving, "crowd": crowd}
@@ -186,7 +209,7 @@ CROWDS = {"patient": patient, "leaving": leaving, "crowd": crowd}
 
 def configuration(upstream, redis, cell):
     return {
-        "redis": {"main": {"url": f"redis://127.0.0.1:{redis}/{cell % 16}", "timeout": "200ms" if SLOW else "20ms"}},
+        "redis": {"main": {"url": f"redis://127.0.0.1:{redis}/{cell}", "timeout": "200ms" if SLOW else "20ms"}},
         "defaults": {
             "timeout": f"{TIMEOUT}s", "idle_timeout": "300ms",
             "retry": {"max_retries": 1, "retry_on": ["connect_failure", "reset", 503], "backoff": {"base": "5ms", "max": "20ms"},
@@ -214,7 +237,8 @@ def left_over(proxy, base):
            "client connections": s["listeners"][0]["connections"]}
     if app["circuit_breaker"]["state"] == "half_open":
         now["probes"] = 0                 # how many have gone well; the permits tell of those on their way
-    grown = {"timers": sum(w["timers"] for w in s["workers"]), "buffer bytes": sum(w["buffer_bytes"] for w in s["workers"]), "descriptors": proxy.fds()}
+    grown = {"timers": sum(w["timers"] for w in s["workers"]), "descriptors": proxy.fds(),
+             "buffer bytes": sum(max(0, w["buffer_bytes"] - CHUNK) for w in s["workers"])}
     now.update({k: v - base.get(k, v) for k, v in grown.items()})
     if not base:
         return {**grown, **{k: v for k, v in now.items() if v > 0}}
@@ -233,7 +257,7 @@ async def until_nothing_is_left(proxy, base, patience):
 async def play(proxy, up, fault, clients):
     await up.listen()
     proxy.ready()
-    well = [await ask(proxy.port, path(i)) for i in range(2)]
+    well = [await ask(proxy.port, p) for p in paths(2)]
     await asyncio.sleep(.2)               # idle connections to the upstream are closed by then
     base = {k: v for k, v in left_over(proxy, {}).items() if k in ("timers", "buffer bytes", "descriptors")}
     rss = proxy.rss()
@@ -254,14 +278,11 @@ async def play(proxy, up, fault, clients):
     return {"well": well, "got": dict(collections.Counter(got)), "asked": asked, "left": left, "grown": grown, "took": took, "again": again}
 
 
-def cell(number, fault, clients, redis, port, workers):
+def cell(number, fault, clients, redis, port):
     PORTS.seed(os.urandom(8))             # a forked process would draw the same ones as its siblings
     with tempfile.TemporaryDirectory() as tmp:
         up = Upstream()
-        conf = configuration(up.port, port, number)
-        if workers:
-            conf["workers"] = workers
-        proxy = Outrigger(tmp, conf, wait=False)
+        proxy = Outrigger(tmp, configuration(up.port, port, number), wait=False)
         try:
             result = asyncio.run(play(proxy, up, fault, clients))
             proxy.stop()
@@ -283,7 +304,7 @@ class Redis:
 
     def start(self, name):
         process = subprocess.Popen(["redis-server", "--port", str(self.ports[name]), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-                                    "--dir", self.tmp], stdout=subprocess.DEVNULL)
+                                    "--dir", self.tmp, "--databases", "100"], stdout=subprocess.DEVNULL)
         for _ in range(500):
             try:
                 socket.create_connection(("127.0.0.1", self.ports[name]), 1).close()
@@ -308,11 +329,11 @@ def sample():
     return [(f, list(CLIENTS)[i % 3], list(REDIS)[i // 3 % 3]) for i, f in enumerate(FAULTS)]
 
 
-def play_all(cells, workers=0, at_a_time=4):
+def play_all(cells, at_a_time=4):
     redis = Redis()
     try:
         with concurrent.futures.ProcessPoolExecutor(at_a_time) as pool:
-            return list(pool.map(cell, range(len(cells)), *zip(*cells), [redis.ports[r] for _, _, r in cells], [workers] * len(cells)))
+            return list(pool.map(cell, range(len(cells)), *zip(*cells), [redis.ports[r] for _, _, r in cells]))
     finally:
         redis.stop()
 
@@ -343,7 +364,7 @@ def page(results):
         rows = [r for r in results if r["fault"] == fault]
         if not rows:
             continue
-        out += [f"## The upstream {fault}", "", FAULTS[fault][0].upper() + FAULTS[fault][1:] + ".", "", "| clients | Redis | what they got | asked | well again |",
+        out += [f"## {fault[0].upper() + fault[1:]}", "", f"The upstream: {FAULTS[fault]}.", "", "| clients | Redis | what they got | asked | well again |",
                 "|---|---|---|---|---|"]
         for r in rows:
             n = sum(r["got"].values())

@@ -31,6 +31,12 @@ def sanitized():
     return b"__asan_init" in text or b"__tsan_init" in text
 
 
+def server_of(pid):
+    """The server under this supervisor; None: there is none, or no supervisor."""
+    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(children[0]) if children else None
+
+
 def free_port():
     """Below the range that the kernel gives to outgoing connections, so nobody else takes it between here and the bind."""
     while True:
@@ -44,7 +50,7 @@ def free_port():
 
 
 def environment(**more):
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("OUTRIGGER_", "NOTIFY_"))}
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("OUTRIGGER_", "NOTIFY_", "OTEL_"))}
     env.setdefault("ASAN_OPTIONS", "abort_on_error=0:detect_stack_use_after_return=0")
     env.setdefault("TSAN_OPTIONS", "halt_on_error=0:exitcode=66")
     env.update(more)
@@ -151,11 +157,16 @@ class Outrigger:
         """What it has said about itself: dicts of its JSON lines."""
         return [json.loads(x) for x in self.err.splitlines() if x.startswith("{")]
 
+    @property
+    def pid(self):
+        """Of the process that serves: the supervisor's child, or the only one."""
+        return server_of(self.process.pid) or self.process.pid
+
     def fds(self):
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def rss(self):
-        with open(f"/proc/{self.process.pid}/statm") as f:
+        with open(f"/proc/{self.pid}/statm") as f:
             return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     # ── the end ──

@@ -548,4 +548,4 @@ def test_a_known_token_costs_little(rig):
 
 
 def sum_threads(proxy):
-    return sum(int(p.read_text().split()[0]) for p in pathlib.Path(f"/proc/{proxy.process.pid}/task").glob("*/schedstat"))
+    return sum(int(p.read_text().split()[0]) for p in pathlib.Path(f"/proc/{proxy.pid}/task").glob("*/schedstat"))

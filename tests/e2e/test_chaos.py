@@ -209,7 +209,7 @@ def calm(proxy, patience=10):
 
 def sockets(proxy):
     """Pipes are not counted: a few of them are kept for the next long body."""
-    count, path = 0, f"/proc/{proxy.process.pid}/fd"
+    count, path = 0, f"/proc/{proxy.pid}/fd"
     for fd in os.listdir(path):
         try:
             count += os.readlink(f"{path}/{fd}").startswith("socket:")
@@ -274,7 +274,7 @@ def test_shortage_of_memory(rig, shortage, one_of, seed):
 
 
 def cpu_seconds(proxy):
-    words = pathlib.Path(f"/proc/{proxy.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    words = pathlib.Path(f"/proc/{proxy.pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
@@ -282,9 +282,9 @@ def test_shortage_of_descriptors(rig):
     """There are fewer than clients and service together would like: some wait, some get an error; nobody spins, and with more of them all is well again."""
     ups = [rig.upstream(Service(SEED + i)) for i in range(2)]
     proxy = rig.before(ups, route={"timeout": "1s", "idle_timeout": "1s"}, client={"keepalive_timeout": "1s", "header_timeout": "1s"}, access_log={"to": "off"})
-    limits = resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE)
-    highest = max(int(fd) for fd in os.listdir(f"/proc/{proxy.process.pid}/fd"))
-    resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE, (highest + 14, limits[1]))
+    limits = resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE)
+    highest = max(int(fd) for fd in os.listdir(f"/proc/{proxy.pid}/fd"))
+    resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, (highest + 14, limits[1]))
     until = time.monotonic() + SECONDS
     guests = [Guest(("127.0.0.1", proxy.port), i, until, SEED) for i in range(12)]
     for g in guests:
@@ -296,7 +296,7 @@ def test_shortage_of_descriptors(rig):
     before = cpu_seconds(proxy)
     time.sleep(0.5)
     assert cpu_seconds(proxy) - before < 0.2, "it waits; it does not spin"
-    resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE, limits)
+    resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, limits)
     for s in idle:
         s.close()
     for up in ups:

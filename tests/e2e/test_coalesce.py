@@ -42,7 +42,7 @@ def test_a_thousand_at_a_time_are_one(rig):
 
 
 def test_the_leaders_client_is_killed(rig):
-    up, proxy = before(rig, reply(BODY, delay=1))
+    up, proxy = before(rig, reply(BODY, delay=2))
     leader = open_many(proxy, 1)[0]
     until(lambda: len(up.requests) == 1, 5)
     clients = open_many(proxy, 50)

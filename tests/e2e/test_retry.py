@@ -314,7 +314,10 @@ def test_ejection_and_return(rig):
                        route={"retry": "off"}, workers=1)
     statuses = [proxy.ask().status for _ in range(20)]
     assert statuses.count(502) == 3 == len(bad.requests), "ejected after three errors in a row, and then left alone"
-    assert "endpoint_ejected" in proxy.err and bad.name in proxy.err
+    end = time.monotonic() + 0.5
+    while "endpoint_ejected" not in proxy.err:                # another thread writes it
+        assert time.monotonic() < end
+    assert bad.name in proxy.err
     bad.default = reply()
     time.sleep(0.8)
     bad.forget()

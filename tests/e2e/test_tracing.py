@@ -209,6 +209,27 @@ def test_a_breaker_that_refuses(rig, collector):
     assert (span.failed, span.of["http.response.status_code"], span.of["outrigger.served_by"]) == (True, 503, "proxy")
 
 
+def test_a_hedge(rig, collector):
+    """Two tries side by side: both are children of the request, with the ids that their endpoints were told."""
+    slow, quick = rig.upstream(reply(b"slow", delay=0.6)), rig.upstream(reply(b"quick"))
+    proxy = rig.before([slow, quick], route={"name": "shop", "hedge": {"after": "100ms", "max_extra": "100%"}},
+                       tracing={"otlp": collector.url, "sample": "0%"}, upstream={"balance": "round_robin"})
+    n = 100
+    while True:                                            # one of the first two goes to the slow endpoint
+        assert proxy.ask("GET", "/", parent(n)).body == b"quick" and n < 108
+        if slow.requests:
+            break
+        n += 1
+    span = next(s for s in collector.wait_for(n - 99) if s.trace == trace(n))
+    first, second = collector.children(span)
+    for one, up in (first, slow), (second, quick):
+        assert up.last.fields.get("traceparent") == f"00-{trace(n)}-{one.id}-01"
+        assert f"{one.of['server.address']}:{one.of['server.port']}" == up.name
+    assert first.of["outrigger.result"] == "called_off" and not first.failed and "http.response.status_code" not in first.of
+    assert second.of["http.response.status_code"] == 200 and second.start - first.start > 0.09 and second.start < first.end
+    assert span.of["outrigger.attempts"] == 2 and not span.failed
+
+
 def test_a_dry_run(rig, collector):
     proxy = traced(rig, collector, rig.upstream(), route={"rate_limit": {"rate": "1/h", "burst": 1, "dry_run": True}}, sample="100%")
     proxy.ask("GET", "/one")

@@ -45,7 +45,7 @@ static void test_messages(void **state)
 		struct notify n;
 		int fd = listen_at(names[i], path);
 		setenv("NOTIFY_SOCKET", path, 1);
-		assert_true(notify_init(&n, &why));
+		assert_true(notify_init(&n, -1, &why));
 		notify_ready(&n, SPAN("Serving"));
 		notify_reloading(&n, 1234567);
 		notify_stopping(&n, 35000000);
@@ -72,7 +72,7 @@ static void test_a_long_status_is_cut(void **state)
 	memset(status, 'x', sizeof(status));
 	int fd = listen_at("@outrigger-notify-long", path);
 	setenv("NOTIFY_SOCKET", path, 1);
-	assert_true(notify_init(&n, &why));
+	assert_true(notify_init(&n, -1, &why));
 	notify_ready(&n, (struct span){ status, sizeof(status) });
 	snprintf(want, sizeof(want), "READY=1\nSTATUS=%.300s", status);
 	expect(fd, want);
@@ -89,7 +89,7 @@ static void test_a_deaf_manager(void **state)
 	(void)state;
 	int fd = listen_at("@outrigger-notify-deaf", path);
 	setenv("NOTIFY_SOCKET", path, 1);
-	assert_true(notify_init(&n, &why));
+	assert_true(notify_init(&n, -1, &why));
 	for (unsigned i = 0; i < 5000; i++)
 		notify_alive(&n);
 	expect(fd, "WATCHDOG=1");
@@ -111,16 +111,16 @@ static void test_addresses(void **state)
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
 		setenv("NOTIFY_SOCKET", bad[i], 1);
 		why = NULL;
-		assert_false(notify_init(&n, &why));
+		assert_false(notify_init(&n, -1, &why));
 		assert_non_null(why);
 		notify_ready(&n, SPAN("nobody hears this"));
 		notify_fini(&n);
 	}
 	setenv("NOTIFY_SOCKET", "", 1);
-	assert_true(notify_init(&n, &why));
+	assert_true(notify_init(&n, -1, &why));
 	assert_int_equal(n.fd, -1);
 	unsetenv("NOTIFY_SOCKET");
-	assert_true(notify_init(&n, &why));
+	assert_true(notify_init(&n, -1, &why));
 	assert_int_equal(n.fd, -1);
 }
 
@@ -144,7 +144,7 @@ static void test_whose_watchdog(void **state)
 			setenv("WATCHDOG_USEC", cases[i].us, 1);
 		if (cases[i].pid)
 			setenv("WATCHDOG_PID", cases[i].pid, 1);
-		assert_true(notify_init(&n, &why));
+		assert_true(notify_init(&n, -1, &why));
 		assert_int_equal(n.watchdog_us, cases[i].want);
 		notify_fini(&n);
 	}

@@ -32,7 +32,7 @@ static struct scene *scene_new(void)
 	s->route_conf.path = SPAN("/orders");
 	s->route = (struct route){ .name = SPAN("shop"), .conf = &s->route_conf, .upstream = &s->upstream };
 	s->ex = (struct exchange){
-		.worker = &s->worker, .route = &s->route, .endpoint = &s->endpoint, .attempt = 1, .client_address = SPAN("10.0.3.7"), .scheme = SPAN("http"),
+		.worker = &s->worker, .route = &s->route, .endpoint = &s->endpoint, .attempt = 1, .calling = 1, .client_address = SPAN("10.0.3.7"), .scheme = SPAN("http"),
 		.request = { .method = METHOD_GET, .method_text = SPAN("GET"), .authority = SPAN("shop.example.com"), .path = SPAN("/orders/42"), .minor = 1 },
 		.tried = s->tried, .upstream_status = 200,
 		.timing = { .first_byte_us = 1000000, .start_us = 1000100, .call_us = 1000200, .call_end_us = 1040200, .reply_us = 1030200, .over_us = 1050000 },
@@ -122,7 +122,7 @@ static void test_no_route_and_no_try(void **state)
 	(void)state;
 	s->route = (struct route){ .name = SPAN("none") };
 	s->ex.endpoint = NULL;
-	s->ex.attempt = 0;
+	s->ex.attempt = s->ex.calling = 0;
 	s->ex.request = (struct request){ .minor = 0 };
 	s->ex.reason = REASON_request_invalid;
 	s->ex.served_by = SERVED_BY_proxy;
@@ -142,7 +142,7 @@ static void test_many_tries(void **state)
 	struct scene *s = scene_new();
 	char id[16], wanted[64];
 	(void)state;
-	s->ex.attempt = ATTEMPTS_MAX;
+	s->ex.attempt = s->ex.calling = ATTEMPTS_MAX;
 	for (unsigned i = 0; i < ATTEMPTS_MAX - 1; i++)
 		s->tried[s->ex.tried_count++] = (struct attempt){
 			.number = i + 1, .endpoint = SPAN("10.0.8.3:8080"), .reason = REASON_connection_refused, .us = 10, .at_us = 1000200 + i * 20 };

@@ -195,7 +195,8 @@ static void store_answers(struct event *e)
 	call->pending = NULL;
 	a->busy = false;
 	a->world->asked_pending--;
-	call->done(call, a->world->store_says, (struct span){ a->reply, a->reply_len });
+	enum store_result says = a->world->store_says;
+	call->done(call, says == STORE_ok && !a->said.at ? STORE_refused : says, a->said);
 }
 
 /* What the script of rate limits would say: all pass, or none does. A command is answered with 1. */
@@ -206,7 +207,7 @@ static void write_reply(struct asked *a, bool script, unsigned limits)
 	text_add(&t, a->world->store_limits ? SPAN("0") : SPAN("1"));
 	for (unsigned i = 0; script && i < limits; i++)
 		text_add(&t, a->world->store_limits ? SPAN(" 0 0 2500000 3000000") : SPAN(" 1 7 0 3000000"));
-	a->reply_len = (unsigned)t.len;
+	a->said = text_span(&t);
 }
 
 static void store_ask(void *self, struct store_call *call, const struct store_script *script, const struct span *words, unsigned count)
@@ -220,7 +221,10 @@ static void store_ask(void *self, struct store_call *call, const struct store_sc
 	*a = (struct asked){ .call = call, .world = w, .busy = true };
 	uint64_t limits = 0;
 	must(!script || span_to_u64(words[0], 8, &limits));
-	write_reply(a, script != NULL, (unsigned)limits);
+	if (script && span_starts(words[1], SPAN("outrigger:idempotency:")))
+		a->said = w->store_says == STORE_down ? SPAN_NONE : kept_run(w->kept, words, count, w->worker.now_us);
+	else
+		write_reply(a, script != NULL, (unsigned)limits);
 	call->pending = a;
 	w->asked_pending++;
 	w->asked_total++;

@@ -65,6 +65,13 @@ static void draw_policies(struct dice *d, struct text *out)
 		"  cache: {ttl: 5m, stale_while_revalidate: 10m, stale_if_error: 1h}\n",
 	};
 	static const char *const hedges[] = { "  hedge: {after: 1ms, max_extra: 100%}\n", "  hedge: {after: 7ms, max_extra: 50%}\n" };
+	static const char *const once[] = {
+		"  idempotency: {}\n", "  idempotency: {fingerprint: 0B, max_answer: 4KiB, max_keys: 1, methods: [POST, PUT, PATCH, HEAD]}\n",
+		"  idempotency: {fingerprint: 1KiB, in_flight: conflict, ttl: 1s}\n", "  idempotency: {store: main, lease: 1s, methods: [POST, PUT, HEAD]}\n",
+		"  idempotency: {store: main, fingerprint: 0B, on_store_error: allow, ttl: 1s, max_answer: 1KiB, methods: [POST, PUT, PATCH, HEAD]}\n",
+	};
+	if (chance(d, 40))
+		text_f(out, "%s", PICK(d, once));
 	if (chance(d, 40))
 		text_f(out, "%s", PICK(d, breakers));
 	if (chance(d, 40))
@@ -97,7 +104,6 @@ static void draw_config(struct dice *d, struct text *out)
 		"  balance: ring_hash\n  hash_key: header:idempotency-key\n" };
 	static const char *const routes[] = {
 		"", "    fallback: {status: 200, body: sorry}\n", "    fault: {delay: 4ms, share: 50%}\n",
-		"    idempotency: {}\n", "    idempotency: {fingerprint: 0B, max_answer: 4KiB, max_keys: 1, methods: [POST, PUT, PATCH, HEAD]}\n",
 		"    fault: {abort: 503, share: 30%}\n", "    fallback: {status: 503, body: sorry}\n    fault: {delay: 2ms, abort: 500, share: 50%}\n",
 	};
 	text_f(out, "listen: 127.0.0.1:8080\nredis: {main: {url: 'redis://127.0.0.1:6379'}}\nclient: {max_request_body: %s}\ndefaults:\n  ", chance(d, 80) ? "1MiB" : "50KiB");
@@ -182,8 +188,8 @@ static void draw_guest(struct dice *d, struct world *w, uint64_t span_us)
 	g->eager = chance(d, 15);
 	g->deaf = chance(d, 3);
 	g->leave_us = chance(d, 20) ? dice_below(d, 30000) : g->deaf ? 5000000 : TIMER_NEVER;
-	if (chance(d, 10))
-		guest_field(g, "idempotency-key", "k1");
+	if (chance(d, 30))
+		guest_field(g, "idempotency-key", chance(d, 70) ? "k1" : "k2");
 	if (chance(d, 10)) {
 		g->trusted = true;
 		guest_field(g, "x-request-timeout-ms", chance(d, 50) ? "7" : "2");

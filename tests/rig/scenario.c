@@ -537,19 +537,15 @@ static void play_operator(struct play *p, const struct scenario_line *l)
 /* flags [at TIME] DOCUMENT: these are the flags from then on. */
 static void play_flags(struct play *p, const struct scenario_line *l)
 {
-	struct span rest = l->rest;
 	bool timed = l->count > 3 && span_eq(l->word[1], SPAN("at"));
+	struct span rest = timed ? span_between(span_end(l->word[2]), span_end(l->rest)) : l->rest;
 	char words[200];
 	struct text why;
 	uint64_t us = 0;
-	if (timed && !words_time(l->word[2], &us)) {
+	if (timed && !words_time(l->word[2], &us))
 		fail(p, l, "flags [at TIME] {\"flags\": ...}:", rest);
-		return;
-	}
-	if (timed) {
+	if (timed)
 		world_run_until(p->w, us);
-		rest = span_between(span_end(l->word[2]), span_end(rest));
-	}
 	text_over(&why, words, sizeof(words));
 	struct flag_set *set = flag_set_read(rest, &why);
 	if (set)

@@ -19,6 +19,7 @@
 #include "core/shared.h"
 #include "core/store.h"
 #include "guest.h"
+#include "kept.h"
 #include "pretend_keys.h"
 #include "script.h"
 
@@ -37,7 +38,7 @@ struct world_plan {
 	const struct policy_type *outside, *inside;   /* a door of the test's own before retry, and one before balance; NULL: none */
 };
 
-struct asked { struct event event; struct store_call *call; struct world *world; bool busy; char reply[256]; unsigned reply_len; };
+struct asked { struct event event; struct store_call *call; struct world *world; bool busy; char reply[256]; struct span said; };
 
 struct world {
 	struct world_plan plan;
@@ -52,6 +53,7 @@ struct world {
 	struct message   *inbox, **inbox_end;  /* what was posted to the worker runs at the beginning of the next turn */
 	struct store      store;
 	struct asked      asked[STORE_CALLS_MAX]; unsigned asked_pending, asked_total;
+	struct kept       kept[KEPT_MAX];     /* what idempotency keeps in the store */
 	enum store_result store_says;
 	bool              store_limits;       /* scripts say: over the limit */
 	unsigned          store_held;

@@ -164,13 +164,49 @@ static void test_the_ramp(void **state)
 	assert_true(breaker_admit(&b, 15 * S, .999, &p, &wait));
 }
 
+/* The window and the permits of before the crash are gone, the state is not; nor how long the next opening is. */
+static void test_a_successor(void **state)
+{
+	struct breaker_saved saved;
+	struct breaker_permit old, p;
+	(void)state;
+	assert_true(ask(0, &old));
+	break_it(S);
+	result(6 * S, true);                      /* the probe fails: 10 s now */
+	breaker_save(&b, &saved);
+	uint64_t until = b.open_until_us;
+	begin(NULL);
+	assert_true(breaker_restore(&b, &saved));
+	assert_true(b.state == BREAKER_open && b.open_until_us == until && b.transitions[BREAKER_open][CAUSE_consecutive] == 1);
+	assert_false(ask(until - 1, &p));
+	assert_true(ask(until, &p));
+	assert_int_equal(b.state, BREAKER_half_open);
+	breaker_save(&b, &saved);                 /* with a probe under way, which dies with us */
+	begin(NULL);
+	assert_true(breaker_restore(&b, &saved));
+	result(until + 1, false);
+	result(until + 1, true);
+	assert_int_equal(b.open_until_us, until + 1 + 15 * S);
+
+	breaker_force(&b, until + 2, BREAKER_forced_open);
+	breaker_save(&b, &saved);
+	begin(NULL);
+	assert_true(breaker_restore(&b, &saved) && b.state == BREAKER_forced_open);
+	saved.state = BREAKER_STATE_COUNT;
+	assert_false(breaker_restore(&b, &saved));
+	saved.state = BREAKER_open;
+	saved.open_for_us = plain.max_open_for_us + 1;
+	assert_false(breaker_restore(&b, &saved));
+	assert_int_equal(b.state, BREAKER_forced_open);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, begin)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_jitter_of_the_opening), TEST(test_the_pause_doubles_up_to_its_limit), TEST(test_half_open_never_hangs),
 		TEST(test_slots_come_back), TEST(test_the_window_forgets), TEST(test_an_operators_word),
-		TEST(test_other_parameters_keep_the_state), TEST(test_the_ramp),
+		TEST(test_other_parameters_keep_the_state), TEST(test_the_ramp), TEST(test_a_successor),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,8 @@
 /* test_bucket.c - one key's allowance, and the table of many, with made-up times. */
 #include "unit.h"
 
+#include <stdlib.h>
+
 #include "../../src/policy/bucket_table.h"
 
 enum { S = 1000000, MS = 1000 };
@@ -93,7 +95,7 @@ static void test_the_clock_of_a_table(void **state)
 	struct bucket_conf c = { BUCKET_GCRA, 1, S, 1 };
 	struct bucket_table t;
 	(void)state;
-	assert_true(bucket_table_init(&t, 100));
+	bucket_table_init(&t, calloc(1, bucket_table_bytes(100)), 100);
 	/* an attacker with ten thousand keys: those who were charged keep their charge, the flood shares one allowance */
 	for (uint64_t k = 1; k <= 50; k++)
 		assert_true(take(bucket_table_find(&t, (struct bucket_key){ k, k * 0x9e3779b97f4a7c15u }, &c, S), &c, S));
@@ -101,7 +103,7 @@ static void test_the_clock_of_a_table(void **state)
 	for (uint64_t k = 1000; k < 11000; k++)
 		passed += take(bucket_table_find(&t, (struct bucket_key){ k, k * 0x9e3779b97f4a7c15u }, &c, S), &c, S);
 	assert_in_range(passed, 20, 51);
-	assert_true(t.used <= 100 && t.overflowed > 9000);
+	assert_true(t.rows->used <= 100 && t.overflowed > 9000);
 	for (uint64_t k = 1; k <= 50; k++)
 		assert_false(take(bucket_table_find(&t, (struct bucket_key){ k, k * 0x9e3779b97f4a7c15u }, &c, S), &c, S));
 	/* later they are idle, and make room */
@@ -109,14 +111,30 @@ static void test_the_clock_of_a_table(void **state)
 	for (uint64_t k = 20000; k < 20050; k++)
 		passed += take(bucket_table_find(&t, (struct bucket_key){ k, k * 0x9e3779b97f4a7c15u }, &c, 10 * S), &c, 10 * S);
 	assert_in_range(passed, 40, 50);
-	bucket_table_fini(&t);
+	free(t.rows);
+}
+
+static void test_a_table_goes_on(void **state)
+{
+	struct bucket_conf c = { BUCKET_GCRA, 1, S, 1 };
+	const struct bucket_key key = { 1, 2 }, other = { 3, 4 };
+	struct bucket_table t, successor;
+	void *memory = calloc(1, bucket_table_bytes(100));
+	(void)state;
+	bucket_table_init(&t, memory, 100);
+	assert_true(take(bucket_table_find(&t, key, &c, S), &c, S));
+	bucket_table_init(&successor, memory, 100);
+	assert_false(take(bucket_table_find(&successor, key, &c, S), &c, S));
+	assert_true(take(bucket_table_find(&successor, other, &c, S), &c, S));
+	assert_int_equal(successor.rows->used, 2);
+	free(memory);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_gcra_burst_then_evenly), cmocka_unit_test(test_gcra_rate_over_time), cmocka_unit_test(test_a_wait_that_is_told_is_true),
-		cmocka_unit_test(test_sliding_window), cmocka_unit_test(test_the_clock_of_a_table),
+		cmocka_unit_test(test_sliding_window), cmocka_unit_test(test_the_clock_of_a_table), cmocka_unit_test(test_a_table_goes_on),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

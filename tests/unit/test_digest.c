@@ -19,8 +19,23 @@ static void known(void **state)
 	assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }
 
+static void in_pieces(void **state)
+{
+	unsigned char whole[SHA256_BYTES], pieces[SHA256_BYTES];
+	struct digest_sum sum;
+	(void)state;
+	assert_true(digest_sha256(SPAN("abc"), whole));
+	digest_sum_begin(&sum);
+	digest_sum_add(&sum, SPAN("a"));
+	digest_sum_add(&sum, SPAN_NONE);
+	digest_sum_add(&sum, SPAN("bc"));
+	assert_true(digest_sum_end(&sum, pieces));
+	assert_memory_equal(whole, pieces, SHA256_BYTES);
+	assert_false(digest_sum_end(&sum, pieces));                           /* it is over */
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(known) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(known), cmocka_unit_test(in_pieces) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

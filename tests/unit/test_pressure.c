@@ -30,6 +30,16 @@ static void test_depth_of_delays(void **state)
 	assert_false(pressure_of_delay(PRESSURE_loop_lag, 16.1 * MS, 20 * MS).calm);
 }
 
+static void test_a_wait_is_no_reason_to_turn_away_who_is_served_first(void **state)
+{
+	(void)state;
+	assert_true(is_near(pressure_of_wait(2, 60e6, 20 * MS).depth, 1));       /* sheddable ones that starve: no more of them */
+	assert_true(is_near(pressure_of_wait(1, 60e6, 20 * MS).depth, 2));
+	assert_true(is_near(pressure_of_wait(0, 60e6, 20 * MS).depth, 3));
+	assert_true(is_near(pressure_of_wait(2, 20 * MS, 20 * MS).depth, 0));
+	assert_true(pressure_of_wait(2, 60e6, 20 * MS).ratio > 100);
+}
+
 static void test_depth_of_shares(void **state)
 {
 	static const struct { double used, depth; } cases[] = { { .9, 0 }, { .9333333, 1 }, { .9666667, 2 }, { 1, 3 }, { .45, -.5 } };
@@ -137,10 +147,10 @@ static void test_smoothing(void **state)
 {
 	(void)state;
 	p = (struct pressure){ 0 };
-	assert_true(is_near(pressure_smooth(&p, 100, 0), 25));
+	assert_true(is_near(pressure_smooth(p.delay_us, 100, 0), 25));
 	for (unsigned i = 0; i < 40; i++)
-		pressure_smooth(&p, 100, 0);
-	assert_true(is_near(p.delay_us, 100));
+		pressure_smooth(p.delay_us, 100, 0);
+	assert_true(is_near(p.delay_us[0], 100));
 }
 
 static void test_one_measurement_is_not_believed_whole(void **state)
@@ -148,10 +158,10 @@ static void test_one_measurement_is_not_believed_whole(void **state)
 	unsigned samples = 0;
 	(void)state;
 	p = (struct pressure){ 0 };
-	assert_true(is_near(pressure_smooth(&p, 60e6, 20 * MS), 25 * MS));        /* a machine that has slept for a minute */
-	assert_true(pressure_smooth(&p, 0, 20 * MS) < 20 * MS);
+	assert_true(is_near(pressure_smooth(p.delay_us, 60e6, 20 * MS), 25 * MS));        /* a machine that has slept for a minute */
+	assert_true(pressure_smooth(p.delay_us, 0, 20 * MS) < 20 * MS);
 	p = (struct pressure){ 0 };
-	while (pressure_smooth(&p, 2e6, 20 * MS) < 5e5)           /* but two seconds again and again are believed soon */
+	while (pressure_smooth(p.delay_us, 2e6, 20 * MS) < 5e5)           /* but two seconds again and again are believed soon */
 		samples++;
 	assert_true(samples < 6);
 }
@@ -159,7 +169,8 @@ static void test_one_measurement_is_not_believed_whole(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_depth_of_delays), cmocka_unit_test(test_depth_of_shares), cmocka_unit_test(test_a_limit_of_zero_does_not_count),
+		cmocka_unit_test(test_depth_of_delays), cmocka_unit_test(test_a_wait_is_no_reason_to_turn_away_who_is_served_first),
+		cmocka_unit_test(test_depth_of_shares), cmocka_unit_test(test_a_limit_of_zero_does_not_count),
 		cmocka_unit_test(test_who_is_turned_away), cmocka_unit_test(test_it_rises_at_once_and_falls_slowly),
 		cmocka_unit_test(test_it_ends_below_the_limit_not_at_it), cmocka_unit_test(test_news_are_told_once),
 		cmocka_unit_test(test_the_worst_counts), cmocka_unit_test(test_smoothing),
