@@ -78,6 +78,8 @@ void key_source_wake_by(struct key_source *, void (*wake)(void *), void *waker);
 void key_source_publish(struct key_source *, struct key_set *, uint64_t now_us);  /* takes over the reference */
 /* A fetch has ended without a new set: NULL: what holds is what there is; else what went wrong. */
 void key_source_keep(struct key_source *, const char *error, uint64_t now_us);
+/* No fetch was needed to know that what holds is what there is. */
+void key_source_seen(struct key_source *, uint64_t now_us);
 /* A fetch has ended: early ones are welcome again from that moment on. */
 void key_source_ended(struct key_source *, uint64_t not_before_us);
 

@@ -166,8 +166,11 @@ static void look_at_file(struct document *d)
 		read_file(d);
 		return;
 	}
-	if (!d->failures)
+	if (!d->failures) {
 		d->good_us = clock_now_us();
+		if (d->plan.seen)
+			d->plan.seen(d->plan.self);
+	}
 	uv_timer_start(&d->due, due, LOOK_MS, 0);
 }
 

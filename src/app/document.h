@@ -21,6 +21,7 @@ struct document_plan {
 	/* These are called from the loop; they must not free the document. */
 	bool      (*read)(void *self, struct span bytes, struct text *why);       /* others than the last good ones. false: no good, and why */
 	void      (*kept)(void *self, bool again);                /* they are what they were; again: after a failure */
+	void      (*seen)(void *self);        /* NULL, or: the file was looked at, and is what was read */
 	void      (*failed)(void *self, const char *error, bool news);            /* news: it was well, or failed otherwise, before */
 	void      (*ended)(void *self);       /* a try is over, after one of the three */
 	uint64_t  (*timeout_us)(void *self);

@@ -87,6 +87,12 @@ static void kept(void *self, bool again)
 	key_source_keep(s->source, NULL, clock_now_us());
 }
 
+/* A file that has not changed is no fetch, but its keys are as new as can be. */
+static void seen(void *self)
+{
+	key_source_seen(((struct spring *)self)->source, clock_now_us());
+}
+
 static bool read_set(void *self, struct span bytes, struct text *why)
 {
 	struct spring *s = self;
@@ -177,7 +183,7 @@ static void meet(void *self, const struct core_kind *kind, struct span name, voi
 	s->source = source;
 	memcpy(s->name, name.at, name.len);
 	const struct document_plan plan = { .name = s->name, .accept = "Accept: application/jwk-set+json, application/json", .bytes_max = SET_MAX,
-		.read = read_set, .kept = kept, .failed = failed, .ended = ended, .timeout_us = timeout_us, .pause_us = pause_us, .self = s };
+		.read = read_set, .kept = kept, .seen = seen, .failed = failed, .ended = ended, .timeout_us = timeout_us, .pause_us = pause_us, .self = s };
 	if (!(s->document = document_new(k->uv, k->fetcher, &plan))) {
 		free(s);
 		return;

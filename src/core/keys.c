@@ -205,6 +205,13 @@ void key_source_keep(struct key_source *s, const char *error, uint64_t now_us)
 	pthread_mutex_unlock(&s->lock);
 }
 
+void key_source_seen(struct key_source *s, uint64_t now_us)
+{
+	pthread_mutex_lock(&s->lock);
+	s->state.fetched_us = now_us;
+	pthread_mutex_unlock(&s->lock);
+}
+
 void key_source_ended(struct key_source *s, uint64_t not_before_us)
 {
 	__atomic_store_n(&s->not_before_us, not_before_us, __ATOMIC_RELEASE);
