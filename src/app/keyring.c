@@ -183,7 +183,8 @@ static void meet(void *self, const struct core_kind *kind, struct span name, voi
 	s->source = source;
 	memcpy(s->name, name.at, name.len);
 	const struct document_plan plan = { .name = s->name, .accept = "Accept: application/jwk-set+json, application/json", .bytes_max = SET_MAX,
-		.read = read_set, .kept = kept, .seen = seen, .failed = failed, .ended = ended, .timeout_us = timeout_us, .pause_us = pause_us, .self = s };
+		.read = read_set, .kept = kept, .seen = seen, .failed = failed, .ended = ended, .timeout_us = timeout_us, .pause_us = pause_us,
+		.self = s };
 	if (!(s->document = document_new(k->uv, k->fetcher, &plan))) {
 		free(s);
 		return;
