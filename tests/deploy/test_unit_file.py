@@ -102,5 +102,4 @@ def test_it_needs_no_system_call_that_is_filtered(tmp_path, rig):
     assert denied <= TOLERATED, denied - TOLERATED
 
 
-# arch_prctl: of the C library, before main; systemd installs the filter with it allowed. capset: only where there are capabilities to give up
-TOLERATED = {"arch_prctl", "capset"}
+TOLERATED = {"arch_prctl"}     # of the C library, before main; systemd installs the filter with it allowed

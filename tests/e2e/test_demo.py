@@ -14,10 +14,10 @@ import time
 import pytest
 
 from client import Client, request
-from proxy import BIN, Outrigger, environment, free_port, run
+from proxy import BIN, Outrigger, environment, free_port, run, sanitized
 from wire import Closed
 
-SANITIZED = any(v in BIN for v in ("/debug/", "/tsan/", "/cov/"))      # their memory tells nothing about ours
+SANITIZED = sanitized()                                           # their memory tells nothing about ours
 STREAMED = (64 if SANITIZED else 1024) << 20
 
 

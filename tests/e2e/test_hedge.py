@@ -12,9 +12,9 @@ BODY = b"0123456789" * 20000
 
 
 def two(rig, slow, fast, route=None, **more):
-    """Two endpoints in turn, the first one slow."""
+    """Two endpoints in turn, the first one slow; but it has seen its request when the second one gets it."""
     a, b = rig.upstream(slow), rig.upstream(fast)
-    return a, b, rig.before([a, b], route={"hedge": {"after": "60ms", "max_extra": "100%"}, **(route or {})},
+    return a, b, rig.before([a, b], route={"hedge": {"after": "250ms", "max_extra": "100%"}, **(route or {})},
                             upstream={"balance": "round_robin", "retry": "off", **more}, workers=1)
 
 
@@ -28,7 +28,7 @@ def test_the_second_wins_and_the_first_is_called_off(rig):
     began = time.monotonic()
     r = proxy.ask("GET", "/x")
     assert r.status == 200 and r.body == BODY and r.fields.get("x-from") == "b"
-    assert .05 < time.monotonic() - began < 3
+    assert .2 < time.monotonic() - began < 4
     assert a.last.fields.get("x-outrigger-attempt") is None and b.last.fields.get("x-outrigger-attempt") == "2"
     assert a.last.fields.get("x-request-id") == b.last.fields.get("x-request-id")
     assert a.last.fields.get("traceparent") != b.last.fields.get("traceparent")
@@ -44,7 +44,7 @@ def in_flight(proxy):
 
 
 def test_the_first_wins_and_the_second_is_called_off(rig):
-    a, b, proxy = two(rig, reply(b"first", delay=.3), reply(b"second", delay=5))
+    a, b, proxy = two(rig, reply(b"first", delay=.8), reply(b"second", delay=5))
     assert proxy.ask("GET", "/x").body == b"first"
     line = proxy.access_log(1)[0]
     assert line["attempts"] == 2 and line["endpoint"] == a.name and line["tried"][0]["endpoint"] == b.name
@@ -75,7 +75,7 @@ def test_a_large_body_to_a_slow_reader(rig):
     before = proxy.rss()
     with proxy.client() as c:
         c.send(b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
-        time.sleep(.6)
+        time.sleep(.9)
         assert sanitized() or proxy.rss() - before < 3 << 20
         r = c.read()
         assert r.status == 200 and r.body == big
@@ -95,7 +95,7 @@ def test_a_body_that_is_whole_is_sent_twice(rig):
 
 
 def test_a_post_is_not(rig):
-    a, b, proxy = two(rig, reply(b"slow", delay=.3), reply(b"ok"))
+    a, b, proxy = two(rig, reply(b"slow", delay=.6), reply(b"ok"))
     assert proxy.ask("POST", "/x", body=b"p").body == b"slow"
     assert not b.requests
 
