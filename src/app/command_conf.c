@@ -101,8 +101,8 @@ int command_check(const struct options *o)
 	if (o->json)
 		putchar('\n');
 	else if (conf)
-		printf(SPAN_FMT ": ok, %u listener%s, %u upstream%s, %u route%s\n", SPAN_ARG(conf->file), conf->listener_count, s_of(conf->listener_count),
-			conf->upstream_count, s_of(conf->upstream_count), conf->route_count, s_of(conf->route_count));
+		printf(SPAN_FMT ": ok, %u listener%s, %u upstream%s, %u route%s\n", SPAN_ARG(conf->file), conf->listener_count,
+			s_of(conf->listener_count), conf->upstream_count, s_of(conf->upstream_count), conf->route_count, s_of(conf->route_count));
 	int code = conf ? EXIT_DONE : EXIT_CONFIG;
 	conf_unref(conf);
 	conf_report_fini(&report);
