@@ -50,7 +50,7 @@ FLAGS_tsan    := -O1 -fsanitize=thread -DOUTRIGGER_DEBUG
 LINK_tsan     := -fsanitize=thread
 FLAGS_fuzz    := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -DOUTRIGGER_DEBUG
 LINK_fuzz     := -fsanitize=fuzzer,address,undefined
-FLAGS_cov     := -O0 --coverage -DOUTRIGGER_DEBUG
+FLAGS_cov     := -O0 --coverage -DOUTRIGGER_DEBUG -DOUTRIGGER_COVERAGE
 LINK_cov      := --coverage
 REVISION := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 CPPFLAGS_ALL = -Iinclude $(LLHTTP_CFLAGS) $(call PKG,--cflags,$(CORE_LIBS) $(EDGE_LIBS)) $(CPPFLAGS)

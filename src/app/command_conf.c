@@ -99,6 +99,8 @@ static void warn_of_flags(const struct conf *conf)
 	text_fini(&warnings);
 }
 
+static const char *s_of(unsigned n) { return n == 1 ? "" : "s"; }
+
 int command_check(const struct options *o)
 {
 	struct conf_source source = source_of(o);
@@ -109,8 +111,8 @@ int command_check(const struct options *o)
 	if (o->json)
 		putchar('\n');
 	else if (conf)
-		printf(SPAN_FMT ": ok, %u listeners, %u upstreams, %u routes\n", SPAN_ARG(conf->file), conf->listener_count,
-			conf->upstream_count, conf->route_count);
+		printf(SPAN_FMT ": ok, %u listener%s, %u upstream%s, %u route%s\n", SPAN_ARG(conf->file), conf->listener_count,
+			s_of(conf->listener_count), conf->upstream_count, s_of(conf->upstream_count), conf->route_count, s_of(conf->route_count));
 	if (conf)
 		warn_of_flags(conf);
 	int code = conf ? EXIT_DONE : EXIT_CONFIG;

@@ -11,7 +11,7 @@
 #include "prom.h"
 #include "words.h"
 
-enum { SET_MAX = 1024 * 1024, CHANGES_MAX = 1024 };
+enum { SET_MAX = 1024 * 1024, CHANGES_MAX = 1024, PLACE_COLUMNS = 20, ERROR_COLUMNS = 20 };
 static const uint64_t TIMEOUT_US = 10000000;
 
 struct flags {
@@ -240,7 +240,8 @@ void flags_text(const struct server *s, struct text *out)
 	unsigned count = flag_set_count(f->book.set);
 	if (!f->from[0])
 		return;
-	text_f(out, "flags       %u flag%s from %s, ", count, count == 1 ? "" : "s", f->from);
+	struct span file = span_first(words_file(span_of(f->from)), PLACE_COLUMNS);
+	text_f(out, "flags       %u from " SPAN_FMT ", ", count, SPAN_ARG(file));
 	words_age(out, age_us(f) / 1000000);
-	text_f(out, " old%s%s\n", f->error[0] ? "; last try: " : "", f->error);
+	text_f(out, " old%s%.*s\n", f->error[0] ? "; last try: " : "", ERROR_COLUMNS, f->error);
 }

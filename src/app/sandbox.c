@@ -15,6 +15,12 @@
 #include "base/log.h"
 #include "sandbox_parts.h"
 
+#ifdef OUTRIGGER_COVERAGE
+#define COVERAGE 1                            /* it writes what it has counted wherever it was built, at the very end */
+#else
+#define COVERAGE 0
+#endif
+
 static int complain(const char *what, const char *why)
 {
 	fprintf(stderr, "outrigger: sandbox: %s: %s\n", what, why);
@@ -114,7 +120,7 @@ static void tell(const struct sandbox *s)
 
 int sandbox_enter(struct sandbox *s, const struct conf *conf, struct shared *shared)
 {
-	*s = (struct sandbox){ .on = conf->sandbox, .seccomp = SANITIZED ? "off: an instrumented build" : "off" };
+	*s = (struct sandbox){ .on = conf->sandbox && !COVERAGE, .seccomp = SANITIZED ? "off: an instrumented build" : "off" };
 	bool was_root = geteuid() == 0;
 	if (s->on)
 		drop_bounds();                    /* while it still may */

@@ -87,6 +87,22 @@ static void put_success(struct text *out, const struct route_summary *sum, size_
 
 /* ── parts ── */
 
+/* replaced    3 servers since the supervisor started: crash 2, watchdog 1 */
+static void put_restarts(const struct server *s, struct text *out)
+{
+	uint64_t all = 0;
+	for (unsigned c = 0; s->estate && c < RESTART_CAUSE_COUNT; c++)
+		all += s->estate->restarts[c];
+	if (!all)
+		return;
+	text_f(out, "replaced    %llu server%s since the supervisor started:", (unsigned long long)all, all == 1 ? "" : "s");
+	for (unsigned c = 0, told = 0; c < RESTART_CAUSE_COUNT; c++)
+		if (s->estate->restarts[c])
+			text_f(out, "%s %s %llu", told++ ? "," : "", restart_cause_name((enum restart_cause)c),
+				(unsigned long long)s->estate->restarts[c]);
+	text_char(out, '\n');
+}
+
 static void put_head(const struct server *s, struct text *out)
 {
 	uint64_t now = clock_wall_ms(), loaded = s->conf->loaded_wall_ms;
@@ -102,6 +118,7 @@ static void put_head(const struct server *s, struct text *out)
 			(unsigned long long)open, open == 1 ? "" : "s");
 	}
 	flags_text(s, out);
+	put_restarts(s, out);
 	overload_text(s, out);
 }
 

@@ -366,8 +366,10 @@ int supervisor_run(struct conf *conf, const struct conf_reader *reader)
 
 	v.estate = estate_new((unsigned)conf->workers);
 	v.pulses = calloc(conf->workers + 1, sizeof(*v.pulses));
-	if (code == EXIT_DONE && (!v.estate || !v.pulses || !hold_signals(&v) || !reach_manager(&v)))
+	if (code == EXIT_DONE && (!v.estate || !v.pulses || !hold_signals(&v) || !reach_manager(&v))) {
+		fprintf(stderr, "outrigger: supervisor: %s\n", strerror(errno));
 		code = EXIT_INTERNAL;
+	}
 	if (code != EXIT_DONE)
 		return give_up(&v, code);
 	log_start(nobody_to_wake, NULL);

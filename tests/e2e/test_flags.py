@@ -1,16 +1,13 @@
 """test_flags.py - feature flags: where they come from, what a request sees of them, and that nothing bad ever takes the good ones away."""
 import json
-import pathlib
 import re
 import signal
-import subprocess
 import threading
-import time
 
 import pytest
+import yaml
 
-from client import request
-from proxy import ROOT, run
+from proxy import run
 from test_admin import metrics, until
 from test_reload import reload, rewrite
 from upstream import head, reply
@@ -94,6 +91,7 @@ def test_a_flag_switches_a_route(rig, kind):
     changes = [e["changes"] for e in proxy.events() if e["event"] == "flags"]
     assert changes == ["+new", "~new", "~new, +other"] or changes == ["+new", "~new", "+other, ~new"]
     assert proxy.admin("GET", "/status.json").json()["flags"]["flags"] == 2
+    assert re.search(r"^flags       2 from flags.json, \d+s old$", proxy.admin("GET", "/").body.decode(), re.M)
     assert 0 <= metrics(proxy)["outrigger_flags_age_seconds"] < 5
 
 
@@ -283,7 +281,6 @@ def test_changes_under_load(rig):
 # ── the configuration ──
 
 def conf(tmp_path, flags, route, **more):
-    import yaml
     path = tmp_path / "c.yaml"
     path.write_text(yaml.safe_dump({"listen": ":0", **({"flags": flags} if flags else {}), **more,
                                     "routes": [{"path": "/", "upstream": "http://127.0.0.1:1", **route}, {"path": "/", "name": "rest", "upstream": "http://127.0.0.1:1"}]}))
@@ -305,3 +302,11 @@ def test_what_check_says(tmp_path):
     (tmp_path / "flags.json").write_text("{")
     told = conf(tmp_path, place, {"flag": "x=blue"})
     assert told.returncode == 0 and "not JSON" in told.stderr
+
+
+def test_explain_says_that_flags_are_off(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump({"listen": ":0", "flags": {"from": f"file:{tmp_path}/flags.json"},
+                                    "routes": [{"path": "/", "name": "new", "upstream": "http://127.0.0.1:1", "flag": "x"}, {"path": "/", "name": "old", "upstream": "http://127.0.0.1:1"}]}))
+    told = run("explain", "-c", path, "GET", "/").stdout
+    assert told.startswith("# flags count as off here") and "old" in told and "name: new" not in told

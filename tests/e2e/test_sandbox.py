@@ -93,6 +93,8 @@ def test_no_such_user():
 def test_a_reload_reads_what_the_start_could_read(rig):
     """Root without its privileges: a configuration of another user, closed to all others, is still read; nothing else is."""
     proxy = rig.before(rig.upstream())
+    if not proxy.probe("/status.json").json()["sandbox"]["landlock"]:
+        pytest.skip("no Landlock: nothing is kept")
     os.chown(proxy.file, 65534, 65534)
     proxy.file.chmod(0o600)
     assert proxy.admin("POST", "/reload").status == 200

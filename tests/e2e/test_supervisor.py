@@ -186,6 +186,7 @@ def test_causes(rig, number, cause):
     proxy = rig.before(rig.upstream(), env=env)
     crash(proxy, number)
     assert [x["cause"] for x in said(proxy, "server_died")] == [cause]
+    assert f"replaced    1 server since the supervisor started: {cause} 1\n" in proxy.admin("GET", "/").body.decode()
     assert proxy.ask().body == b"hello"
 
 
