@@ -97,24 +97,37 @@ static bool idempotency_wanted(const struct conf_route *route, const void *setti
 
 /* ── a kept answer ── */
 
+static bool replay_now(struct slot *slot)
+{
+	slot->replays = true;
+	return reading_start(&slot->reading, slot->ex, slot->capture) && reading_feed(&slot->reading);
+}
+
+/* Who is still sending hears the answer when he is done: many clients do not listen before, and would lose it with the connection. Who asks whether
+ * to send at all (Expect: 100-continue) need not. */
 static void *replay_start(void *self, struct exchange *ex)
 {
 	struct slot *slot = self;
+	bool sends = ex->request.framing != BODY_NONE && !(ex->request.expect_continue && !ex->request_body.total);
 	ex->served_by = SERVED_BY_cache;
-	return reading_start(&slot->reading, ex, slot->capture) && reading_feed(&slot->reading) ? slot : NULL;
+	return sends || replay_now(slot) ? slot : NULL;
 }
 
 static void replay_body(void *call, struct slice bytes, bool end)
 {
-	(void)end;
-	if (bytes.len)
-		exchange_request_taken(((struct slot *)call)->ex, bytes.len);    /* it is known already */
+	struct slot *slot = call;
+	if (bytes.len && !end)
+		exchange_request_taken(slot->ex, bytes.len);      /* it is known already */
+	if (end && !slot->replays)
+		replay_now(slot);
 }
 
 static void replay_want(void *call, size_t n)
 {
+	struct slot *slot = call;
 	(void)n;
-	reading_feed(&((struct slot *)call)->reading);
+	if (slot->replays)
+		reading_feed(&slot->reading);
 }
 
 static void replay_cancel(void *call) { ((struct slot *)call)->reading.over = true; }

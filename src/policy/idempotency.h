@@ -65,7 +65,7 @@ struct slot {
 	enum slot_state     state;
 	enum idem_outcome   outcome;          /* TOLD */
 	enum answer         at_once;          /* of a claim that was answered before it returned */
-	bool                waited, dry_run;
+	bool                waited, dry_run, replays;          /* replays: the kept answer is on its way out */
 	unsigned char       key[IDEM_DIGEST], fingerprint[IDEM_DIGEST];
 };
 
