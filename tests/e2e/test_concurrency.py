@@ -2,6 +2,7 @@
 import threading
 import time
 
+from proxy import sanitized
 from test_admin import metrics, until
 from upstream import reply
 
@@ -68,7 +69,8 @@ def test_never_more_than_the_limit_and_little_lost_by_it(rig):
     begun = time.monotonic()
     for t in clients(proxy, 10, 3, []):
         t.join()
-    assert served >= .95 * alone.done / (time.monotonic() - begun) * .95
+    if not sanitized():                                           # what they cost is not ours; `make promises` measures it as it is
+        assert served >= .95 * alone.done / (time.monotonic() - begun) * .95
     until(lambda: is_empty(proxy), 5)
 
 
