@@ -19,7 +19,18 @@ def until(true, patience=5):
         time.sleep(0.02)
 
 
-def metrics(proxy):
+def metrics(proxy, patience=.3):
+    """As scrape(), when what was answered is also counted: that happens behind the last byte, on another thread."""
+    end, calm = time.monotonic() + patience, 0
+    while True:
+        found = scrape(proxy)
+        calm = 0 if any(v for k, v in found.items() if k.startswith("outrigger_http_requests_in_flight")) else calm + 1
+        if calm == 2 or time.monotonic() > end:
+            return found
+        time.sleep(.005)
+
+
+def scrape(proxy):
     """{'name{labels}': value}; every line must be one that Prometheus reads, under its family's head, and no series twice."""
     r = proxy.probe("/metrics")
     assert r.status == 200 and r.fields.get("content-type").startswith("text/plain; version=0.0.4")

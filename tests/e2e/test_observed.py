@@ -308,7 +308,18 @@ def test_status(rig):
 SERIES = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\["\\n])*",?)*)\})? (-?[0-9.eE+]+|\+Inf|NaN)')
 
 
-def metrics(proxy):
+def metrics(proxy, patience=.3):
+    """As scrape(), when what was answered is also counted: that happens behind the last byte, on another thread."""
+    end, calm = time.monotonic() + patience, 0
+    while True:
+        found = scrape(proxy)
+        calm = 0 if any(v for (name, _), v in found.items() if name == "outrigger_http_requests_in_flight") else calm + 1
+        if calm == 2 or time.monotonic() > end:
+            return found
+        time.sleep(.005)
+
+
+def scrape(proxy):
     """{(name, frozenset of labels): value}, read strictly."""
     found, typed, helped = {}, {}, set()
     text = proxy.probe("/metrics").body.decode()
