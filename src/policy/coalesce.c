@@ -1,17 +1,21 @@
 /* coalesce.c - many equal requests at a time, one to the upstream (behaviour §4). Which are equal, and how it is seen; the rest is flight.c's.
  *
- * Equal: GET or HEAD without body, credentials, cookies, Range or Upgrade, with the same key. Conditional requests are answered each for itself.
+ * Equal: GET or HEAD without body, Range or Upgrade, with the same key; and without credentials or cookies, unless `include_identity` says how to
+ * tell whose they are: then a digest of that stands in the key. Conditional requests are answered each for itself.
  */
 #include <stdlib.h>
 
+#include "base/digest.h"
 #include "flight.h"
 #include "policy/registry.h"
+#include "rate_key.h"
 
 enum { KEY_PARTS = 16, KEY_MAX = 8192, FLIGHTS_MAX = 1000000 };
 
 struct coalesce_conf {
 	uint64_t max_waiters, wait_timeout_us, buffer;
 	struct conf_texts key;
+	struct rate_key identity;             /* count 0: requests with credentials are never equal */
 	struct conf_dry_run dry_run;
 };
 
@@ -24,6 +28,11 @@ static bool read_part(struct conf_reading *r, void *field, struct span text, uns
 	return false;
 }
 
+static bool read_identity(struct conf_reading *r, void *field, struct span text, unsigned index)
+{
+	return rate_key_read(r, field, text, index);
+}
+
 #define CONF struct coalesce_conf
 static const struct conf_key coalesce_keys[] = {
 	CONF_COUNT(CONF, "max_waiters", max_waiters, "1000", "1", "1000000", "more of them are answered 503 coalesce_full"),
@@ -31,13 +40,20 @@ static const struct conf_key coalesce_keys[] = {
 	CONF_SIZE(CONF, "buffer", buffer, "1MiB", "4KiB", "1GiB", "of a reply's body is kept for those who read slowly, or join late"),
 	CONF_ROW(CONF, "key", key, CONF_T_TEXTS, .preset = "[method, host, target, accept, accept-encoding]", .read = read_part,
 		.help = "what makes two requests equal: method, host, target, or names of request fields"),
+	CONF_ROW(CONF, "include_identity", identity, CONF_T_CUSTOM, .read = read_identity, .example = "header:authorization",
+		.help = "requests with credentials are equal too when these are: header:NAME, cookie:NAME, jwt:CLAIM (behind auth), or a list of them"),
 	CONF_DRY_RUN(CONF, "count what max_waiters would have refused, and let it pass alone"),
 	CONF_END
 };
 #undef CONF
+static bool coalesce_check(struct conf_reading *r, void *settings)
+{
+	return rate_key_check(r, &((const struct coalesce_conf *)settings)->identity, "include_identity");
+}
+
 static const struct conf_block coalesce_block = {
 	.name = "coalesce", .keys = coalesce_keys, .size = sizeof(struct coalesce_conf), .levels = CONF_DEFAULTS | CONF_ROUTE, .optional = true,
-	.help = "one upstream request for many equal ones",
+	.check = coalesce_check, .help = "one upstream request for many equal ones",
 };
 
 /* ── one per route and process ── */
@@ -161,13 +177,48 @@ static bool coalesce_wanted(const struct conf_route *route, const void *settings
 	return route->upstream && present;
 }
 
+static const unsigned char nobody[RATE_KEY_DIGEST];
+
+/* Does the identity see this credential? */
+static bool covers(const struct rate_key *identity, enum field_id id)
+{
+	for (unsigned i = 0; i < identity->count; i++) {
+		const struct request_key *of = &identity->part[i].of;
+		if (identity->part[i].kind == RATE_KEY_CLAIM && id == FIELD_AUTHORIZATION)
+			return true;
+		if (identity->part[i].kind != RATE_KEY_REQUEST)
+			continue;
+		if (of->kind == REQUEST_KEY_HEADER && span_eq_nocase(of->name, span_of(field_id_name(id))))
+			return true;
+		if (of->kind == REQUEST_KEY_COOKIE && id == FIELD_COOKIE)
+			return true;
+	}
+	return false;
+}
+
+/* Whose request it is, in `who`; all zeros: nobody's. false: it has credentials, and whose they are cannot be told. */
+static bool identify(const struct rate_key *identity, const struct exchange *ex, unsigned char who[RATE_KEY_DIGEST])
+{
+	static const enum field_id credentials[] = { FIELD_AUTHORIZATION, FIELD_COOKIE };
+	bool known = true, personal = false;
+	memset(who, 0, RATE_KEY_DIGEST);
+	for (unsigned i = 0; i < 2; i++)
+		if (fields_have(&ex->request.fields, credentials[i])) {
+			personal = true;
+			known &= covers(identity, credentials[i]);
+		}
+	if (identity->count)
+		rate_key_digest(identity, ex, who);
+	return known && (!personal || memcmp(who, nobody, RATE_KEY_DIGEST) != 0);
+}
+
 static bool is_eligible(const struct exchange *ex)
 {
 	const struct fields *f = &ex->request.fields;
 	const struct request *r = &ex->request;
 	if ((r->method != METHOD_GET && r->method != METHOD_HEAD) || r->framing != BODY_NONE || r->upgrade.len || ex->spawned)
 		return false;
-	if (fields_have(f, FIELD_AUTHORIZATION) || fields_have(f, FIELD_COOKIE) || fields_have(f, FIELD_RANGE))
+	if (fields_have(f, FIELD_RANGE))
 		return false;
 	for (unsigned i = 0; i < f->count; i++) {
 		struct span rest = f->at[i].value, one;
@@ -179,8 +230,12 @@ static bool is_eligible(const struct exchange *ex)
 }
 
 /* Parts are told apart by a byte that stands in none of them. false: it became too long. */
-static bool make_key(const struct coalesce_conf *c, const struct exchange *ex, struct text *out)
+static bool make_key(const struct coalesce_conf *c, const struct exchange *ex, const unsigned char who[RATE_KEY_DIGEST], struct text *out)
 {
+	char hex[2 * RATE_KEY_DIGEST];
+	digest_hex(who, RATE_KEY_DIGEST, hex);
+	text_add(out, (struct span){ hex, c->identity.count ? sizeof(hex) : 0 });
+
 	for (unsigned i = 0; i < c->key.count; i++) {
 		struct span part = c->key.at[i];
 		const struct field *f;
@@ -222,10 +277,11 @@ static enum answer coalesce_admit(struct policy *p, struct exchange *ex, void *m
 	char key_memory[KEY_MAX];
 	struct text key;
 
-	if (!is_eligible(ex))
+	unsigned char who[RATE_KEY_DIGEST];
+	if (!is_eligible(ex) || !identify(&d->conf.identity, ex, who))
 		return PASS;
 	text_over(&key, key_memory, sizeof(key_memory));
-	if (!make_key(&d->conf, ex, &key))
+	if (!make_key(&d->conf, ex, who, &key))
 		return PASS;
 	slot->door = d;
 	slot->member.ex = ex;
