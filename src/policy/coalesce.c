@@ -41,7 +41,7 @@ static const struct conf_key coalesce_keys[] = {
 	CONF_ROW(CONF, "key", key, CONF_T_TEXTS, .preset = "[method, host, target, accept, accept-encoding]", .read = read_part,
 		.help = "what makes two requests equal: method, host, target, or names of request fields"),
 	CONF_ROW(CONF, "include_identity", identity, CONF_T_CUSTOM, .read = read_identity, .example = "header:authorization",
-		.help = "requests with credentials are equal too when these are: header:NAME, cookie:NAME, jwt:CLAIM (behind auth), or a list of them"),
+		.help = "requests with credentials are equal too when these are: header:NAME, cookie:NAME, jwt:CLAIM, or a list of them"),
 	CONF_DRY_RUN(CONF, "count what max_waiters would have refused, and let it pass alone"),
 	CONF_END
 };
