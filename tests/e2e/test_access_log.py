@@ -11,7 +11,7 @@ import time
 from client import request
 from load import Load
 from proxy import BIN, WORKERS, environment
-from test_admin import metrics, until
+from test_admin import metrics, scrape, until
 from upstream import hang, hangup, reply
 
 TIME = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d\d\dZ")
@@ -265,7 +265,7 @@ def test_a_reader_that_stops_under_load_is_not_felt(rig):
     dropped = 'outrigger_log_lines_dropped_total{log="access"}'
     try:
         time.sleep(4)
-        until(lambda: metrics(proxy)[dropped] > 0, 20)
+        until(lambda: scrape(proxy)[dropped] > 0, 20)
         time.sleep(0.5)
     finally:
         reader.send_signal(signal.SIGCONT)

@@ -230,12 +230,12 @@ def test_in_flight(rig):
     with proxy.client() as c:
         c.send(request())
         up.wait_for(1)
-        m = metrics(proxy)
+        m = scrape(proxy)
         assert m['outrigger_http_requests_in_flight{route="/"}'] == 1
         assert m['outrigger_upstream_connections{upstream="app",state="active"}'] == 1
         assert m[f'outrigger_connections{{listener="127.0.0.1:{proxy.port}",protocol="http1"}}'] == 1
         assert proxy.probe("/status.json").json()["routes"][0]["in_flight"] == 1
-    until(lambda: metrics(proxy)['outrigger_http_requests_in_flight{route="/"}'] == 0)
+    until(lambda: scrape(proxy)['outrigger_http_requests_in_flight{route="/"}'] == 0)
     assert metrics(proxy)['outrigger_http_requests_total{route="/",method="GET",code="499"}'] == 1
 
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from test_admin import metrics, until
+from test_admin import metrics, scrape, until
 
 
 def page(fields=(), body=b"hello"):
@@ -24,7 +24,7 @@ def test_kept_between_clients_and_workers(rig):
     app = rig.upstream(page(["Cache-Control: max-age=60", 'ETag: "1"']))
     proxy = proxy_of(rig, app, {})
     first = proxy.ask("GET", "/a")
-    until(lambda: metrics(proxy)['outrigger_cache_entries{route="all"}'] == 1, 3)
+    until(lambda: scrape(proxy)['outrigger_cache_entries{route="all"}'] == 1, 3)
     for _ in range(20):
         r = proxy.ask("GET", "/a")
         assert r.status == 200 and r.body == b"hello" and r.fields.get("cache-status").startswith("outrigger; hit; ttl=")
@@ -42,7 +42,7 @@ def test_stale_while_the_app_is_down(rig):
     app = rig.upstream(page(["Cache-Control: max-age=1, stale-if-error=60"]))
     proxy = proxy_of(rig, app, {}, upstream={"circuit_breaker": {"consecutive_failures": 2, "open_for": "30s"}, "retry": "off"})
     assert proxy.ask("GET", "/a").status == 200
-    until(lambda: metrics(proxy)['outrigger_cache_entries{route="all"}'] == 1, 3)
+    until(lambda: scrape(proxy)['outrigger_cache_entries{route="all"}'] == 1, 3)
     app.stop()
     time.sleep(1.3)
     for _ in range(5):
@@ -57,7 +57,7 @@ def test_revalidated_once_by_a_crowd(rig):
     app = rig.upstream(page(["Cache-Control: max-age=1, stale-while-revalidate=60", 'ETag: "v"']))
     proxy = proxy_of(rig, app, {})
     assert proxy.ask("GET", "/a").status == 200
-    until(lambda: metrics(proxy)['outrigger_cache_entries{route="all"}'] == 1, 3)
+    until(lambda: scrape(proxy)['outrigger_cache_entries{route="all"}'] == 1, 3)
     time.sleep(1.2)
     app.on["/a"] = lambda call, q: (time.sleep(.3), call.send(b'HTTP/1.1 304 Not Modified\r\nETag: "v"\r\nCache-Control: max-age=60\r\n\r\n'))
     got = []
@@ -80,7 +80,7 @@ def test_bounded(rig):
     with proxy.client() as c:
         for i in range(60):
             assert c.ask("GET", f"/{i}").status == 200
-    until(lambda: metrics(proxy)['outrigger_cache_evictions_total{route="all"}'] > 40, 3)
+    until(lambda: scrape(proxy)['outrigger_cache_evictions_total{route="all"}'] > 40, 3)
     m = metrics(proxy)
     assert m['outrigger_cache_bytes{route="all"}'] <= 128 * 1024 and m['outrigger_cache_entries{route="all"}'] >= 8
     assert proxy.ask("GET", "/59").fields.get("cache-status").startswith("outrigger; hit")
@@ -92,7 +92,7 @@ def test_stopped_while_it_revalidates(rig):
     app = rig.upstream(page(["Cache-Control: max-age=0, stale-while-revalidate=60"]))
     proxy = proxy_of(rig, app, {})
     proxy.ask("GET", "/a")
-    until(lambda: metrics(proxy)['outrigger_cache_entries{route="all"}'] == 1, 3)
+    until(lambda: scrape(proxy)['outrigger_cache_entries{route="all"}'] == 1, 3)
     app.on["/a"] = lambda call, q: time.sleep(5)
     assert "hit" in proxy.ask("GET", "/a").fields.get("cache-status")
     app.wait_for(2)

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from proxy import run
-from test_admin import metrics, until
+from test_admin import metrics, scrape, until
 from upstream import hangup, reply
 
 CONF = {"retry": "off", "circuit_breaker": {"open_for": "1s"}}
@@ -93,7 +93,7 @@ def test_it_is_seen(rig):
     assert m['outrigger_circuit_breaker_transitions_total{upstream="app",to="open",cause="consecutive"}'] == 1
     assert m['outrigger_circuit_breaker_calls_total{upstream="app",result="failed"}'] == 5
     assert "circuit breaker        open, next try in" in run("status", "--admin", f"127.0.0.1:{proxy.admin_port}").stdout
-    until(lambda: metrics(proxy)['outrigger_circuit_breaker_state{upstream="app",state="half_open"}'] == 1, 3)      # without traffic
+    until(lambda: scrape(proxy)['outrigger_circuit_breaker_state{upstream="app",state="half_open"}'] == 1, 3)      # without traffic
     until(lambda: proxy.err.count('"event":"circuit_breaker"') == 2, 3)
     lines = [json.loads(line) for line in proxy.err.splitlines() if '"circuit_breaker"' in line]
     assert [(line["from"], line["to"], line["cause"]) for line in lines] == [("closed", "open", "consecutive"), ("open", "half_open", "open_for_over")]

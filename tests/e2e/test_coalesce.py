@@ -3,7 +3,7 @@ import threading
 import time
 
 from proxy import BIN
-from test_admin import metrics, until
+from test_admin import metrics, scrape, until
 from upstream import reply
 
 MANY = 200 if any(v in BIN for v in ("/debug/", "/tsan/", "/cov/")) else 1000
@@ -19,7 +19,7 @@ def open_many(proxy, count, target="/x", *fields):
 
 
 def is_empty(proxy):
-    return metrics(proxy)['outrigger_coalesce_flights{route="/"}'] == 0
+    return scrape(proxy)['outrigger_coalesce_flights{route="/"}'] == 0
 
 
 def before(rig, behave, **more):
@@ -46,7 +46,7 @@ def test_the_leaders_client_is_killed(rig):
     leader = open_many(proxy, 1)[0]
     until(lambda: len(up.requests) == 1, 5)
     clients = open_many(proxy, 50)
-    until(lambda: metrics(proxy)['outrigger_http_requests_in_flight{route="/"}'] == 51, 5)       # all have joined: it is not alone when it goes
+    until(lambda: scrape(proxy)['outrigger_http_requests_in_flight{route="/"}'] == 51, 5)       # all have joined: it is not alone when it goes
     leader.close()
     for c in clients:
         assert c.read().body == BODY

@@ -3,7 +3,7 @@ import threading
 import time
 
 from proxy import sanitized
-from test_admin import metrics, until
+from test_admin import metrics, scrape, until
 from upstream import reply
 
 
@@ -46,7 +46,7 @@ def conf(**more):
 
 
 def is_empty(proxy):
-    m = metrics(proxy)
+    m = scrape(proxy)
     return m['outrigger_concurrency_in_use{upstream="app"}'] == 0 and m['outrigger_queue_length{upstream="app"}'] == 0
 
 
@@ -106,8 +106,8 @@ def test_it_is_seen(rig):
     proxy = rig.before(rig.upstream(counting), upstream={"retry": "off", "concurrency": {"limit": 1, "queue": 1, "queue_timeout": "2s"}})
     results = []
     threads = clients(proxy, 3, .1, results)
-    until(lambda: metrics(proxy)['outrigger_queue_length{upstream="app"}'] == 1, 2)
-    m = metrics(proxy)
+    until(lambda: scrape(proxy)['outrigger_queue_length{upstream="app"}'] == 1, 2)
+    m = scrape(proxy)
     assert m['outrigger_concurrency_limit{upstream="app"}'] == 1 and m['outrigger_concurrency_in_use{upstream="app"}'] == 1
     seen = proxy.admin("GET", "/upstreams").json()[0]["concurrency"]
     assert (seen["limit"], seen["in_use"], seen["queue_length"]) == (1, 1, 1)

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from proxy import run, sanitized
-from test_admin import metrics, until
+from test_admin import metrics, scrape, until
 from upstream import chunks, head, reply
 
 BODY = b"0123456789" * 20000
@@ -137,7 +137,7 @@ def test_clients_come_and_leave_at_random(rig):
     for t in threads:
         t.join()
     assert not bad, bad[:5]
-    until(lambda: metrics(proxy)['outrigger_concurrency_in_use{upstream="app"}'] == 0, 5)
+    until(lambda: scrape(proxy)['outrigger_concurrency_in_use{upstream="app"}'] == 0, 5)
     h = hedges(proxy)
     assert h["won"] + h["lost"] > 5, h
 

@@ -14,7 +14,7 @@ import pytest
 
 from client import request
 from proxy import free_port, sanitized
-from test_admin import metrics, until
+from test_admin import metrics, scrape, until
 from test_redis import Redis, redis  # noqa: F401 (a fixture)
 from upstream import chunks, head, reply
 
@@ -51,7 +51,7 @@ def with_store(rig, redis, up, **idempotency):
 
 
 def connected(proxy):
-    return metrics(proxy)['outrigger_store_up{store="main"}'] == 1
+    return scrape(proxy)['outrigger_store_up{store="main"}'] == 1
 
 
 def counts(proxy):
@@ -193,7 +193,7 @@ def test_half_an_upload_is_no_request(rig):
     with proxy.client() as c:
         c.send(b"POST / HTTP/1.1\r\nHost: h\r\nIdempotency-Key: half\r\nContent-Length: 100000\r\n\r\n" + b"x" * 50000)
         time.sleep(.3)
-    until(lambda: metrics(proxy)['outrigger_idempotency_keys{route="pay"}'] == 0)
+    until(lambda: scrape(proxy)['outrigger_idempotency_keys{route="pay"}'] == 0)
     r = pay(proxy, "half")
     assert r.status == 201 and not is_replay(r)
     up.errors.clear()                                        # half a request is one

@@ -1,7 +1,7 @@
 """test_mirror.py - copies of requests in the real binary: they cost the client nothing, and nobody hears of their answers."""
 import time
 
-from test_admin import metrics, until
+from test_admin import metrics, scrape, until
 from upstream import hang, hangup, reply
 
 
@@ -11,7 +11,7 @@ def results(proxy):
 
 
 def in_flight(proxy):
-    return metrics(proxy)['outrigger_mirror_in_flight{route="/"}']
+    return scrape(proxy)['outrigger_mirror_in_flight{route="/"}']
 
 
 def mirrored(rig, shadow, behave=None, **mirror):
@@ -36,7 +36,7 @@ def test_a_copy_is_the_request(rig):
     assert q.body == b"x" * 50000 and q.fields.get("content-length") == "50000" and q.fields.get("x-outrigger-mirror") == "1"
     assert all(not q.fields.get("x-outrigger-mirror") for q in up.requests if q.target != "/p")
     assert len(proxy.access_log(2)) == 2
-    until(lambda: metrics(proxy)['outrigger_upstream_requests_total{upstream="shadow",code="500"}'] == 2)
+    until(lambda: scrape(proxy)['outrigger_upstream_requests_total{upstream="shadow",code="500"}'] == 2)
     until(lambda: in_flight(proxy) == 0)
     asked = [v for k, v in metrics(proxy).items() if k.startswith("outrigger_http_requests_total{route=\"/\"")]
     assert sum(asked) == 2 and len(proxy.access_log(2)) == 2      # the client's only

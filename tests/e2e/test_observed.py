@@ -362,7 +362,7 @@ def test_metrics(rig):
         c.ask()
         assert proxy.ask("GET", "*").status == 400
         c.ask("FROB", "/")
-        until(lambda: value(metrics(proxy), "outrigger_http_requests_total", method="OTHER", code="200") == 1)   # counted behind its last byte
+        until(lambda: value(scrape(proxy), "outrigger_http_requests_total", method="OTHER", code="200") == 1)   # counted behind its last byte
         now = metrics(proxy)
         assert value(now, "outrigger_http_requests_total", route="front", method="GET", code="200") == 6
         assert value(now, "outrigger_http_requests_total", method="OTHER", code="200") == 1
@@ -382,7 +382,7 @@ def test_metrics_while_something_runs(rig):
     with proxy.client() as c:
         c.send(request())
         up.wait_for(1)
-        now = metrics(proxy)
+        now = scrape(proxy)
         assert value(now, "outrigger_http_requests_in_flight") == 1
         assert value(now, "outrigger_upstream_connections", state="active") == 1
     proxy.access_log(1, status=499)
@@ -400,8 +400,8 @@ def test_metrics_under_load_add_up(rig):
     proxy = rig.before(up, workers=2)
     load = Load(("127.0.0.1", proxy.port), 8)
     for _ in range(5):
-        metrics(proxy)
+        scrape(proxy)
         time.sleep(0.05)
     load.wait_for(500)
     load.stop()
-    until(lambda: value(metrics(proxy), "outrigger_http_requests_total") == len(load.outcomes))
+    until(lambda: value(scrape(proxy), "outrigger_http_requests_total") == len(load.outcomes))

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from proxy import free_port, run, sanitized
-from test_admin import metrics, until
+from test_admin import scrape, until
 
 pytestmark = pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server")
 
@@ -55,15 +55,15 @@ def limited(rig, port, app, limit, timeout="200ms", **more):
 
 
 def up(proxy):
-    return metrics(proxy)['outrigger_store_up{store="main"}'] == 1
+    return scrape(proxy)['outrigger_store_up{store="main"}'] == 1
 
 
 def degraded(proxy):
-    return metrics(proxy)['outrigger_rate_limit_degraded{route="api",limit="limit"}'] == 1
+    return scrape(proxy)['outrigger_rate_limit_degraded{route="api",limit="limit"}'] == 1
 
 
 def instances(proxy):
-    return metrics(proxy)['outrigger_store_instances{store="main"}']
+    return scrape(proxy)['outrigger_store_instances{store="main"}']
 
 
 def statuses(proxy, n):

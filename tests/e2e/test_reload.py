@@ -6,7 +6,7 @@ import time
 import yaml
 
 from proxy import BIN, run, sanitized
-from test_admin import metrics, until
+from test_admin import metrics, scrape, until
 from upstream import reply
 
 
@@ -107,7 +107,7 @@ def test_policies_counters_and_requests_survive(rig):
         proxy.ask()
     assert proxy.ask().json()["reason"] == "circuit_open"
     assert proxy.ask("GET", "/limited").status == 200
-    until(lambda: metrics(proxy).get('outrigger_http_requests_total{route="/",method="GET",code="503"}') == 7, 3)
+    until(lambda: scrape(proxy).get('outrigger_http_requests_total{route="/",method="GET",code="503"}') == 7, 3)
     c = proxy.client()
     c.send(b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n")
     until(lambda: len(slow.requests) == 2, 5)
@@ -123,7 +123,7 @@ def test_policies_counters_and_requests_survive(rig):
     assert proxy.ask().json()["reason"] == "circuit_open"
     assert proxy.ask("GET", "/limited").status == 429
     assert proxy.ask("GET", "/slow").status == 504
-    until(lambda: metrics(proxy)['outrigger_http_requests_total{route="/",method="GET",code="503"}'] == 8, 3)
+    until(lambda: scrape(proxy)['outrigger_http_requests_total{route="/",method="GET",code="503"}'] == 8, 3)
     assert len(up.requests) == 5
 
 

@@ -10,7 +10,7 @@ import time
 
 import pytest
 from client import Client
-from test_admin import metrics, until
+from test_admin import metrics, scrape, until
 from upstream import reply
 from wire import Closed
 
@@ -124,11 +124,11 @@ def test_what_is_seen(rig):
     assert "pressure " not in proxy.admin("GET", "/").body.decode()
     crowd = Crowd(proxy, critical=5)
     until(lambda: pressure(proxy)["shedding"] in ("default", "critical"), 5)
-    m = metrics(proxy)
+    m = scrape(proxy)
     assert m['outrigger_pressure_ratio{cause="queue_delay"}'] > 1 and m['outrigger_shed_share_ratio{class="sheddable"}'] == 1
     assert "pressure    queue_delay at " in proxy.admin("GET", "/").body.decode()
     assert proxy.ask("GET", "/", "x-priority: sheddable").json()["reason"] == "overloaded"
-    until(lambda: metrics(proxy)['outrigger_proxy_responses_total{route="/",reason="overloaded"}'] >= 1)
+    until(lambda: scrape(proxy)['outrigger_proxy_responses_total{route="/",reason="overloaded"}'] >= 1)
     assert proxy.admin("GET", "/upstreams").json()[0]["queue_delay_ms"] > 5
     # probes and the admin listener are not asked for their priority
     assert proxy.probe("/livez").status == 200 and proxy.probe("/readyz").status == 200
@@ -146,7 +146,7 @@ def test_dry_run_and_off(rig):
     crowd = Crowd(proxy, critical=4)
     until(lambda: pressure(proxy)["shedding"] in ("default", "critical"), 5)
     assert proxy.ask("GET", "/dry").status == 200 and proxy.ask("GET", "/healthz").status == 200
-    until(lambda: metrics(proxy)['outrigger_dry_run_refusals_total{route="/dry",reason="overloaded"}'] == 1)
+    until(lambda: scrape(proxy)['outrigger_dry_run_refusals_total{route="/dry",reason="overloaded"}'] == 1)
     assert metrics(proxy)['outrigger_proxy_responses_total{route="/dry",reason="overloaded"}'] == 0
     crowd.stop()
 

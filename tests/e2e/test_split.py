@@ -6,7 +6,7 @@ import time
 import pytest
 
 from proxy import run
-from test_admin import metrics, until
+from test_admin import metrics, scrape, until
 from test_reload import reload, rewrite
 from upstream import reply
 
@@ -46,7 +46,7 @@ def test_shares_and_stickiness(rig):
     got = sum(1 for v in first.values() if v == b"v2")
     assert 70 <= got <= 130                                   # 100 are its share
     assert len(up2.requests) == 2 * got and len(up1.requests) == 2 * (500 - got)
-    until(lambda: metrics(proxy)['outrigger_split_requests_total{route="shop",upstream="v2"}'] == 2 * got)
+    until(lambda: scrape(proxy)['outrigger_split_requests_total{route="shop",upstream="v2"}'] == 2 * got)
     m = metrics(proxy)
     assert m['outrigger_split_requests_total{route="shop",upstream="v1"}'] == 2 * (500 - got)
     assert m['outrigger_upstream_requests_total{upstream="v2",code="200"}'] == 2 * got
@@ -84,7 +84,7 @@ def test_a_canary_that_is_down_costs_nobody_anything(rig):
     assert (r.status, r.body) == (200, b"v1")
     r = proxy.ask("GET", "/", f"X-User: {user}", "X-Canary: v2")
     assert r.status == 503 and r.json()["reason"] == "circuit_open"
-    until(lambda: metrics(proxy)['outrigger_split_diverted_total{route="shop",upstream="v2",cause="unavailable"}'] >= 1)
+    until(lambda: scrape(proxy)['outrigger_split_diverted_total{route="shop",upstream="v2",cause="unavailable"}'] >= 1)
 
 
 def split_of(proxy):
@@ -190,8 +190,8 @@ def test_everything_changes_under_load(rig):
         t.join()
     assert {b for b in bad if b != (503, b"")} == set(), bad[:3]                  # a canary's own 503 is its answer
     assert min(asked) > 10
-    until(lambda: sum(v for k, v in metrics(proxy).items() if k.startswith("outrigger_split_requests_total{")) == sum(asked))
-    until(lambda: metrics(proxy)['outrigger_mirror_in_flight{route="shop"}'] == 0)
+    until(lambda: sum(v for k, v in scrape(proxy).items() if k.startswith("outrigger_split_requests_total{")) == sum(asked))
+    until(lambda: scrape(proxy)['outrigger_mirror_in_flight{route="shop"}'] == 0)
     m = metrics(proxy)
     assert m['outrigger_http_requests_in_flight{route="shop"}'] == 0
     assert m['outrigger_mirrored_requests_total{route="shop",result="answered"}'] > 0

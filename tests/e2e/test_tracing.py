@@ -9,7 +9,7 @@ import pytest
 from collector import CLIENT, SERVER, Collector
 from client import request
 from load import Load
-from test_admin import metrics, until
+from test_admin import scrape, until
 from upstream import hang, hangup, reply
 
 CALLER = "00f067aa0ba902b7"
@@ -37,11 +37,11 @@ def traced(rig, collector, up, sample="0%", route=None, **more):
 
 
 def exports(proxy, result):
-    return metrics(proxy)[f'outrigger_otlp_exports_total{{signal="traces",result="{result}"}}']
+    return scrape(proxy)[f'outrigger_otlp_exports_total{{signal="traces",result="{result}"}}']
 
 
 def dropped(proxy):
-    return sum(v for k, v in metrics(proxy).items() if k.startswith("outrigger_otlp_dropped_requests_total"))
+    return sum(v for k, v in scrape(proxy).items() if k.startswith("outrigger_otlp_dropped_requests_total"))
 
 
 # ── shapes ──
