@@ -5,7 +5,7 @@
  *
  * Whatever fails before the third arrow leaves everything as it was, and is told: in the log, /readyz?verbose, /status.json, the metrics, and the
  * answer of POST /reload. State of policies is kept by name (core/shared.h); counters too; endpoints and pools of an upstream when nothing about
- * it has changed but its policies' settings. What is read at start only (listen, workers, admin.listen, access_log) must be the same.
+ * it has changed but its policies' settings. What is read at start only (listen, workers, admin.listen) must be the same.
  */
 #ifndef APP_RELOAD_H
 #define APP_RELOAD_H

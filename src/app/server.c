@@ -133,12 +133,6 @@ static void reload(struct server *s)
 	text_fini(&changes);
 }
 
-static void reopen(struct server *s)
-{
-	if (s->access_log)
-		access_log_reopen(s->access_log);
-}
-
 /* One that came to the supervisor as well as here, from a terminal or to the whole group, counts once. */
 static void stop_as_often(struct server *s)
 {
@@ -158,7 +152,7 @@ static void take_orders(struct server *s)
 	if (orders & ORDER_RELOAD)
 		reload(s);
 	if (orders & ORDER_REOPEN)
-		reopen(s);
+		access_log_reopen(s->access_log);
 	stop_as_often(s);
 }
 
@@ -168,7 +162,7 @@ static void on_signal(uv_signal_t *handle, int number)
 	switch (number) {
 	case SIGQUIT:       server_stop(s, true); break;
 	case SIGHUP:        reload(s); break;
-	case SIGUSR1:       reopen(s); break;
+	case SIGUSR1:       access_log_reopen(s->access_log); break;
 	case ORDERS_SIGNAL: take_orders(s); break;
 	default:
 		s->direct_stops++;
@@ -322,6 +316,17 @@ static void begin_legacy(struct server *s)
 	take_orders(s);                           /* given while there was no server */
 }
 
+static bool open_access_log(struct server *s)
+{
+	struct text why;
+	text_init(&why, 8192);
+	s->access_log = access_log_new(s->conf, &s->control, s->thread_count, &why);
+	if (!s->access_log)
+		fprintf(stderr, "outrigger: " SPAN_FMT "\n", SPAN_ARG(text_span(&why)));
+	text_fini(&why);
+	return s->access_log != NULL;
+}
+
 /* Everything that can fail before anybody is served. */
 static int prepare(struct server *s, const struct server_start *how)
 {
@@ -354,10 +359,8 @@ static int prepare(struct server *s, const struct server_start *how)
 		s->sockets = *how->sockets;
 	else if ((code = sockets_open(&s->sockets, c)) != EXIT_DONE)
 		return code;
-	if (c->access_log.to != CONF_LOG_OFF && !(s->access_log = access_log_new(&c->access_log, &s->control, s->thread_count, why))) {
-		fprintf(stderr, "outrigger: access_log: %s\n", why);
+	if (!open_access_log(s))
 		return EXIT_LISTEN;
-	}
 	char because[256];
 	s->resolver = resolver_new(&s->control.uv);
 	if (!(s->flags = flags_new(s)))
