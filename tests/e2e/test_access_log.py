@@ -354,7 +354,7 @@ def test_what_is_logged_can_be_changed(rig):
     assert [CLF.fullmatch(x)[1] for x in logged("/a", "/quiet")] == ["/a"]
     change(proxy, format="text", skip_paths=[])
     assert sorted(x.split()[4] for x in logged("/a", "/quiet")) == ["h.example/a", "h.example/quiet"]
-    assert reload(proxy) == "no route and no upstream is different\n"
+    assert reload(proxy) == "no listener, route or upstream is different\n"
     assert metrics(proxy)[DROPPED] == 0
 
 
