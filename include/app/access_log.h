@@ -3,8 +3,8 @@
  * A data thread formats into a ring of its own; the control thread takes whole lines out of all rings and writes them. A full disk, or a
  * reader that has stopped, costs lines: a full ring drops them, and counts.
  *
- * There always is one, also when it is off: a reload may switch it on. A reload prepares the next settings (and opens what they name), then either discards
- * them, or each data thread adopts them, and it is told when all have. A line goes where the settings that it was written by say.
+ * There always is one, also when it is off: a reload may switch it on. A reload prepares the next settings (and opens what they name), then
+ * either discards them, or each data thread adopts them, and it is told when all have. A line goes where the settings it was written by say.
  */
 #ifndef APP_ACCESS_LOG_H
 #define APP_ACCESS_LOG_H
@@ -15,7 +15,7 @@
 #include "edge/loop.h"
 
 struct access_log;
-/* `control` is the loop that writes. Data threads 0 to `workers` - 1 have adopted it. NULL: `why` has "access_log: /file: No such file or directory". */
+/* `control` is the loop that writes. Data threads 0 to `workers` - 1 have adopted it. NULL: `why` has "access_log: /file: Permission denied". */
 struct access_log *access_log_new(struct conf *, struct loop *control, unsigned workers, struct text *why);
 /* When data threads have ended. Writes out what is left, for at most a second. Memory goes when the loop has closed its handle. */
 void access_log_free(struct access_log *);

@@ -8,9 +8,9 @@
  *   - nobody has to wake a writer that is awake: it goes to sleep only after it has said so and then found all rings empty.
  *   - what cannot be written now stays where it is, and new lines are dropped and counted when a ring is full.
  *
- * A reload that moves the log: when a data thread adopts the next settings it leaves a `mark` in its ring. Lines in front of it go to the old outlet,
- * those behind it to the new one, ring by ring. When all have adopted, what is still in front of a mark is taken over by the old outlet, which is closed
- * when it is empty, or a second later: what it holds then is lost, and counted.
+ * A reload that moves the log: when a data thread adopts the next settings it leaves a `mark` in its ring. Lines in front of it go to the
+ * old outlet, those behind it to the new one, ring by ring. When all have adopted, what is still in front of a mark is taken over by the old
+ * outlet, which is closed when it is empty, or a second later: what it holds then is lost, and counted.
  */
 #include "app/access_log.h"
 
