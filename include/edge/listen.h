@@ -23,7 +23,8 @@ enum refused_cause {
 };
 
 struct gate;                              /* process-wide, thread-safe */
-struct gate *gate_new(uint64_t max, uint64_t max_per_ip);
+/* count: where it is counted, 0 now; NULL: in itself. */
+struct gate *gate_new(uint64_t max, uint64_t max_per_ip, uint64_t *count);
 /* For who comes from now on. max_per_ip must not change from or to 0: it is not counted then. Any thread. */
 void gate_set(struct gate *, uint64_t max, uint64_t max_per_ip);
 void gate_free(struct gate *);

@@ -370,7 +370,7 @@ static int prepare(struct server *s, const struct server_start *how)
 	s->started_us = s->control.worker.now_us;
 	s->started_wall_ms = s->control.worker.wall_ms;
 	s->shared = shared_new();
-	s->gate = gate_new(c->client.max_connections, c->client.max_connections_per_ip);
+	s->gate = gate_new(c->client.max_connections, c->client.max_connections_per_ip, s->estate ? &s->estate->connections : NULL);
 	s->trust = trust_new(&c->trusted_proxies);
 	s->threads = calloc(s->thread_count, sizeof(*s->threads));
 	s->rows = rows_new(s->thread_count);

@@ -44,7 +44,7 @@ static bool build(struct service *s, struct loop *loop)
 		return false;
 	s->upstream = upstream_new(s->conf, &s->conf->upstreams[0]);
 	s->shared = shared_new();
-	s->gate = gate_new(s->conf->client.max_connections, 0);
+	s->gate = gate_new(s->conf->client.max_connections, 0, NULL);
 	s->trust = trust_new(&s->conf->trusted_proxies);
 	if (!s->upstream || !s->shared || !s->gate || !s->trust)
 		return false;

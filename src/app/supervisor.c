@@ -169,6 +169,7 @@ static void tell_crash(struct supervisor *v, pid_t pid, int status, uint64_t wai
 	else
 		log_u64(&l, "exit", (uint64_t)WEXITSTATUS(status));
 	log_f(&l, "lived_s", "%.3f", (double)(clock_now_us() - v->started_us) / 1e6);
+	log_u64(&l, "connections", v->estate->connections);      /* of clients, cut; what was on its way there and not read yet, nobody knows */
 	log_u64(&l, "replaced_in_ms", wait_us / 1000);
 	log_end(&l);
 	tell_requests(v, &named, &unnamed);
