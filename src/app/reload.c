@@ -150,8 +150,8 @@ static bool same_route(const struct conf *a, const struct conf_route *ra, const 
 	struct text ta, tb;
 	text_init(&ta, ROUTE_TEXT_MAX);
 	text_init(&tb, ROUTE_TEXT_MAX);
-	conf_print_route(a, ra, &ta);
-	conf_print_route(b, rb, &tb);
+	conf_print_route(a, ra, false, &ta);
+	conf_print_route(b, rb, false, &tb);
 	bool same = !ta.cut && !tb.cut && span_eq(text_span(&ta), text_span(&tb));
 	text_fini(&ta);
 	text_fini(&tb);
