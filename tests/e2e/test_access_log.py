@@ -286,6 +286,24 @@ def test_a_reader_that_stops_under_load_is_not_felt(rig):
     assert reader.wait(5) == 0
 
 
+def test_a_reader_that_keeps_up_gets_its_lines(rig):
+    """A pipe holds 64 KiB: it has to be filled again as soon as it was read, not once per tick of a clock."""
+    proxy = rig.outrigger(routes=[{"path": "/", "respond": {"status": 200}}])
+    proxy.stop()
+    reader = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=open(proxy.out_file, "wb"))
+    proxy.process = subprocess.Popen([BIN, "run", "-c", str(proxy.file)], stdout=reader.stdin, stderr=open(proxy.err_file, "wb"), env=environment())
+    reader.stdin.close()
+    assert proxy.ready()
+    load = Load(("127.0.0.1", proxy.port), 2, target="/" + "x" * 6000)
+    time.sleep(2)
+    load.stop()
+    lines, dropped = len(load.outcomes), metrics(proxy)['outrigger_log_lines_dropped_total{log="access"}']
+    print(f"{lines} lines of 6 KB, {dropped:.0f} dropped")
+    assert dropped < lines / 10
+    proxy.stop()
+    assert reader.wait(5) == 0
+
+
 def test_a_full_disk_costs_lines_and_is_told_once(rig):
     proxy = rig.before(rig.upstream(), access_log={"to": "/dev/full", "format": "json"})
     with proxy.client() as c:
