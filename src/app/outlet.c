@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -136,7 +135,7 @@ static void await_room(struct outlet *o)
 {
 	o->watch.ready = there_is_room;
 	if (!o->awaits)
-		o->awaits = loop_watch(o->room.loop, &o->watch, o->fd, EPOLLOUT | EPOLLONESHOT);
+		o->awaits = loop_watch_room(o->room.loop, &o->watch, o->fd);
 }
 
 /* Standard output may be shared, so it is not ours to make non-blocking: for pipes and terminals we look before each small write. */
