@@ -484,7 +484,7 @@ def test_a_file_that_cannot_be_opened_is_refused_as_a_whole(rig):
         rewrite(proxy, lambda c: c["access_log"].update(to=str(file), format="clf", sample="0%") or c["routes"][0].update(timeout="7s"))
         r = proxy.admin("POST", "/reload")
         assert r.status == 422 and r.body.decode().startswith(f"access_log: {file}: {why}"), r.body
-        assert [e["error"] for e in proxy.events() if e["event"] == "reload_refused"][-1].startswith(f"access_log: {file}: {why}")
+        until(lambda: sum(e["event"] == "reload_refused" and e["error"].startswith(f"access_log: {file}: {why}") for e in proxy.events()) == 1)
         assert proxy.ask("GET", f"/{n}").status == 200
         until(lambda: len(lines_of(folder / "a")) == n)
         assert json.loads(lines_of(folder / "a")[-1])["path"] == f"/{n}"
