@@ -9,12 +9,15 @@
 
 enum { PROM_BOUNDS_MAX = 32 };
 
+/* The upper end of a histogram's buckets: so many of hist.h's are `below`; and as its lines have it, from the number on: 0.0025"} */
+struct prom_bound { uint64_t us; unsigned below, len; char text[32]; };
+
 /* The page that is being written. */
 struct prom {
 	struct text *out;
 	bool         openmetrics;
 	unsigned     bound_count;
-	struct { uint64_t us; unsigned below, len; char text[24]; } bound[PROM_BOUNDS_MAX];      /* without +Inf; below: buckets of hist.h */
+	struct prom_bound bound[PROM_BOUNDS_MAX + 1];      /* the last one is +Inf */
 };
 
 /* bound_us: ascending; bound_count 0: .001 ... 60 */
@@ -25,7 +28,7 @@ void prom_family(struct prom *, const char *name, const char *type, const char *
 void prom_u64(struct prom *, const char *name, const struct label *, unsigned count, uint64_t value);
 void prom_seconds(struct prom *, const char *name, const struct label *, unsigned count, uint64_t us);
 void prom_real(struct prom *, const char *name, const struct label *, unsigned count, double value);
-/* Cumulative buckets, sum and count, in seconds. At most 7 labels. The examples may be NULL; only OpenMetrics has them. */
+/* Cumulative buckets, sum and count, in seconds. The examples may be NULL; only OpenMetrics has them. */
 void prom_hist(struct prom *, const char *name, const struct label *, unsigned count, const struct hist *, const struct exemplars *);
 
 #endif
