@@ -58,6 +58,7 @@ void prom_begin(struct prom *p, struct text *out, bool openmetrics, const uint64
 	must(bound_count <= PROM_BOUNDS_MAX);
 	p->out = out;
 	p->openmetrics = openmetrics;
+	p->beginning = (struct prom_beginning){ .name = NULL };
 	p->bound_count = 0;
 	for (unsigned i = 0; i < bound_count; i++)
 		add_bound(p, bound_us[i]);
@@ -131,13 +132,10 @@ static void put_value(struct pen *pen, struct span s)
 		put(pen, s.at + plain, s.len - plain);
 }
 
-/* The name, and its labels without the closing brace. */
-static void put_series(struct pen *pen, const char *name, const char *part, const struct label *labels, unsigned count)
+static void put_labels(struct pen *pen, char before, const struct label *labels, unsigned count)
 {
-	put_word(pen, name);
-	put_word(pen, part);
-	for (unsigned i = 0; i < count; i++) {
-		put(pen, i ? "," : "{", 1);
+	for (unsigned i = 0; i < count; i++, before = ',') {
+		put(pen, &before, 1);
 		put_word(pen, labels[i].name);
 		PUT(pen, "=\"");
 		put_value(pen, labels[i].value);
@@ -145,9 +143,39 @@ static void put_series(struct pen *pen, const char *name, const char *part, cons
 	}
 }
 
-static void put_sample(struct pen *pen, const char *name, const char *part, const struct label *labels, unsigned count)
+static bool begins_alike(const struct prom *p, const char *name, const struct label *first)
 {
-	put_series(pen, name, part, labels, count);
+	const struct prom_beginning *b = &p->beginning;
+	return b->name == name && b->label == first->name && span_eq(first->value, (struct span){ p->out->at + b->value_at, b->value_len });
+}
+
+/* The name, and its labels without the closing brace. Most lines begin as the one before, which is copied then. */
+static void put_series(struct prom *p, struct pen *pen, const char *name, const struct label *labels, unsigned count)
+{
+	struct prom_beginning *b = &p->beginning;
+	if (!count) {
+		put_word(pen, name);
+		return;
+	}
+	if (begins_alike(p, name, labels)) {
+		put(pen, p->out->at + b->at, b->len);
+	} else {
+		const char *from = pen->p;
+		put_word(pen, name);
+		put_labels(pen, '{', labels, 1);
+		b->at = (size_t)(from - p->out->at);
+		b->len = (size_t)(pen->p - from);
+		b->label = labels[0].name;
+		b->value_len = labels[0].value.len;
+		b->value_at = b->at + b->len - 1 - b->value_len;
+		b->name = b->len == strlen(name) + strlen(b->label) + b->value_len + 4 ? name : NULL;      /* NULL: the value was written otherwise */
+	}
+	put_labels(pen, ',', labels + 1, count - 1);
+}
+
+static void put_sample(struct prom *p, struct pen *pen, const char *name, const struct label *labels, unsigned count)
+{
+	put_series(p, pen, name, labels, count);
 	put_word(pen, count ? "} " : " ");
 }
 
@@ -176,7 +204,7 @@ void prom_u64(struct prom *p, const char *name, const struct label *labels, unsi
 	struct pen pen;
 	if (!open_line(p, &pen))
 		return;
-	put_sample(&pen, name, "", labels, count);
+	put_sample(p, &pen, name, labels, count);
 	put_u64(&pen, value);
 	close_line(p, &pen);
 }
@@ -186,7 +214,7 @@ void prom_seconds(struct prom *p, const char *name, const struct label *labels, 
 	struct pen pen;
 	if (!open_line(p, &pen))
 		return;
-	put_sample(&pen, name, "", labels, count);
+	put_sample(p, &pen, name, labels, count);
 	put_fixed(&pen, us, 6);
 	close_line(p, &pen);
 }
@@ -196,7 +224,7 @@ void prom_real(struct prom *p, const char *name, const struct label *labels, uns
 	struct pen pen;
 	if (!open_line(p, &pen))
 		return;
-	put_sample(&pen, name, "", labels, count);
+	put_sample(p, &pen, name, labels, count);
 	put_real(&pen, value);
 	close_line(p, &pen);
 }
@@ -232,7 +260,7 @@ static void put_example(struct pen *pen, const struct exemplar *e)
 static uint64_t put_buckets(struct prom *p, struct span prefix, const struct hist *h, const struct exemplars *examples)
 {
 	uint64_t n = 0, low_us = 0;
-	unsigned bucket = 0;
+	unsigned bucket = counter_get(&h->count) ? 0 : HIST_BUCKETS;      /* nothing is in them: not looked at */
 	struct pen pen;
 	for (unsigned i = 0; i < p->bound_count && open_line(p, &pen); i++) {
 		const struct prom_bound *b = &p->bound[i];
@@ -251,21 +279,33 @@ static uint64_t put_buckets(struct prom *p, struct span prefix, const struct his
 	return n;
 }
 
+static void put_part(struct pen *pen, const char *name, const char *part, struct span labels)
+{
+	put_word(pen, name);
+	put_word(pen, part);
+	put(pen, labels.at, labels.len);
+	put_word(pen, labels.len ? "} " : " ");
+}
+
 void prom_hist(struct prom *p, const char *name, const struct label *labels, unsigned count, const struct hist *h,
 	const struct exemplars *examples)
 {
 	char memory[PREFIX_BYTES];
 	struct pen pen = { memory, memory + sizeof(memory), false };
-	put_series(&pen, name, "_bucket", labels, count);
+	put_word(&pen, name);
+	PUT(&pen, "_bucket");
+	const char *from = pen.p;
+	put_labels(&pen, '{', labels, count);
+	struct span words = span_between(from, pen.p);
 	put_word(&pen, count ? ",le=\"" : "{le=\"");
 	p->out->cut |= pen.full;
 	uint64_t n = put_buckets(p, span_between(memory, pen.p), h, p->openmetrics ? examples : NULL);
 	if (!open_line(p, &pen))
 		return;
-	put_sample(&pen, name, "_sum", labels, count);
+	put_part(&pen, name, "_sum", words);
 	put_fixed(&pen, counter_get(&h->sum_us), 6);
 	PUT(&pen, "\n");
-	put_sample(&pen, name, "_count", labels, count);
+	put_part(&pen, name, "_count", words);
 	put_u64(&pen, n);
 	close_line(p, &pen);
 }
