@@ -58,31 +58,43 @@ static void test_packed(void **state)
 	assert_false(gzip_text(&t));
 }
 
-/* Of every length around those where it begins anew; also what cannot be made shorter. */
-static void test_packed_in_pieces(void **state)
+static uint64_t dice(uint64_t *x, uint64_t sides)
 {
-	enum { PIECE = 60 * 1024, MOST = 3 * PIECE + 1 };
-	char *noise = malloc(MOST);
+	*x = *x * 6364136223846793005u + 1442695040888963407u;
+	return (*x >> 33) % sides;
+}
+
+/* What cannot be made shorter; and whatever repeats itself, for however long, from however far: one more than the window goes back, too. */
+static void test_packed_at_random(void **state)
+{
+	enum { MOST = 200000, WINDOW = 32768 };
+	static const size_t far[] = { 1, 2, 3, 4, 5, 8, 9, 257, WINDOW - 1, WINDOW, WINDOW + 1 }, far_count = sizeof(far) / sizeof(*far);
+	char *bytes = malloc(MOST);
 	uint64_t x = 1;
 	(void)state;
-	for (size_t i = 0; i < MOST; i++) {
-		x = x * 6364136223846793005u + 1442695040888963407u;
-		noise[i] = (char)(x >> 56);
-	}
-	for (size_t pieces = 0; pieces <= 3; pieces++)
-		for (size_t len = pieces ? pieces * PIECE - 1 : 1; len <= pieces * PIECE + 1; len++) {
-			struct text t;
-			text_init(&t, MOST);
-			text_add(&t, (struct span){ noise, len });
-			assert_true(gzip_text(&t));
-			assert_unpacks(&t, (struct span){ noise, len });
-			text_fini(&t);
+	for (unsigned round = 0; round < 60; round++) {
+		struct text t;
+		size_t len = 0, want = round < 30 ? round + 1 : 1 + dice(&x, MOST);
+		unsigned letters = round % 3 ? 256 : 2 + (unsigned)dice(&x, 30);
+		while (len < want) {
+			size_t from = round % 2 ? 1 + dice(&x, WINDOW + 9) : far[dice(&x, far_count)], n = round % 5 ? 1 + dice(&x, 600) : 0;
+			for (; n && from <= len && len < want; n--, len++)
+				bytes[len] = bytes[len - from];
+			for (n = dice(&x, 40); n && len < want; n--)
+				bytes[len++] = (char)dice(&x, letters);
 		}
-	free(noise);
+		text_init(&t, MOST);
+		text_add(&t, (struct span){ bytes, len });
+		assert_true(gzip_text(&t));
+		assert_in_range(t.len, 20, len + len / 8 + 20);
+		assert_unpacks(&t, (struct span){ bytes, len });
+		text_fini(&t);
+	}
+	free(bytes);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_weights), cmocka_unit_test(test_packed), cmocka_unit_test(test_packed_in_pieces) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_weights), cmocka_unit_test(test_packed), cmocka_unit_test(test_packed_at_random) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
