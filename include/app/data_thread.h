@@ -9,6 +9,9 @@
 #include "edge/listen.h"
 
 struct server;
+struct data_thread;
+
+struct order { struct message message; void (*what)(struct data_thread *); };
 
 struct listeners { unsigned count; struct listener *at[]; };              /* in the order of the configuration */
 
@@ -27,6 +30,7 @@ struct data_thread {
 	const struct router *shown;           /* control thread: whose counters are read          */
 	struct probe     probe;
 	struct message   report;              /* to the control thread, of a reload               */
+	struct order     order;               /* ... and from it: one at a time                   */
 	bool             built;
 	struct listeners *listeners;
 	struct listeners *next_listeners;     /* a reload's: those that stay, and new ones that are not started */
@@ -50,9 +54,11 @@ void data_thread_keep_alive_off(struct data_thread *);            /* for tell: a
 void data_thread_keep_alive_on(struct data_thread *);             /* ... or no longer                            */
 void data_thread_hurry_on(struct data_thread *);                  /* for tell: idle clients leave sooner ...     */
 void data_thread_hurry_off(struct data_thread *);                 /* ... or no longer                            */
-void data_thread_build(struct data_thread *);                     /* for tell: a router of server->reload's snapshot; reload_built() then */
-void data_thread_adopt(struct data_thread *);                     /* for tell: it is in force; reload_adopted() then */
-void data_thread_discard(struct data_thread *);                   /* for tell: or not */
+/* The same without needing memory: not again before it has reported. */
+void data_thread_order(struct data_thread *, void (*what)(struct data_thread *));
+void data_thread_build(struct data_thread *);                     /* for order: a router of server->reload's snapshot; reload_built() then */
+void data_thread_adopt(struct data_thread *);                     /* for order: it is in force; reload_adopted() then */
+void data_thread_discard(struct data_thread *);                   /* for order: or not */
 void data_thread_drain(struct data_thread *);                     /* for tell: accept nothing more; server_thread_drained() when empty */
 /* The lag of its loop: of the last probe, or, while one is under way, so far. Sends the next one. */
 uint64_t data_thread_lag_us(struct data_thread *, uint64_t now_us);

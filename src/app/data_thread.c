@@ -296,6 +296,18 @@ bool data_thread_tell(struct data_thread *t, void (*what)(struct data_thread *))
 	return true;
 }
 
+static void carry_out(struct message *m)
+{
+	struct order *o = container_of(m, struct order, message);
+	o->what(container_of(o, struct data_thread, order));
+}
+
+void data_thread_order(struct data_thread *t, void (*what)(struct data_thread *))
+{
+	t->order = (struct order){ .message.run = carry_out, .what = what };
+	loop_post(&t->loop, &t->order.message);
+}
+
 void data_thread_stop(struct data_thread *t)
 {
 	t->stop.run = stop_as_told;

@@ -91,6 +91,8 @@ static const char *needs_a_restart(const struct conf *a, const struct conf *b)
 {
 	if (a->workers != b->workers)
 		return "workers";
+	if (a->log.format != b->log.format)
+		return "log.format";              /* the supervisor writes there too */
 	if (a->supervisor != b->supervisor)
 		return "supervisor";
 	if (a->watchdog_us != b->watchdog_us)
@@ -302,10 +304,7 @@ static void tell_all(struct reload *r, void (*what)(struct data_thread *))
 	struct server *s = r->server;
 	r->waiting = s->thread_count;
 	for (unsigned i = 0; i < s->thread_count; i++)
-		if (!data_thread_tell(&s->threads[i], what)) {
-			r->failed = true;         /* out of memory for a message: this thread stays as it is */
-			r->waiting--;
-		}
+		data_thread_order(&s->threads[i], what);
 }
 
 static void build(void *self)

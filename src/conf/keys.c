@@ -171,7 +171,8 @@ const struct conf_key conf_route_keys[] = {
 
 static const struct conf_key log_keys[] = {
 	CONF_WORD(struct conf_log, "level", level, log_levels, "info", "error, warn, info or debug"),
-	CONF_WORD(struct conf_log, "format", format, log_formats, "auto", "auto: text on a terminal, json elsewhere"),
+	CONF_ROW(struct conf_log, "format", format, CONF_T_WORD, .preset = "auto", .words = log_formats, .flags = CONF_ONCE,
+		.help = "auto: text on a terminal, json elsewhere"),
 	CONF_END
 };
 static const struct conf_key always_keys[] = {
