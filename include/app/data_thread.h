@@ -3,11 +3,14 @@
 #define APP_DATA_THREAD_H
 
 #include "app/estate.h"
+#include "app/sockets.h"
 #include "app/stores.h"
 #include "edge/back_h1.h"
 #include "edge/listen.h"
 
 struct server;
+
+struct listeners { unsigned count; struct listener *at[]; };              /* in the order of the configuration */
 
 /* How long a data thread's loop needs until it looks at what has come in: a message that stands in the same row as the sockets. */
 struct probe { struct message message; bool under_way; uint64_t sent_us, lag_us; };      /* under_way, lag_us: atomic */
@@ -25,7 +28,9 @@ struct data_thread {
 	struct probe     probe;
 	struct message   report;              /* to the control thread, of a reload               */
 	bool             built;
-	struct listener *listeners; unsigned listener_count;
+	struct listeners *listeners;
+	struct listeners *next_listeners;     /* a reload's: those that stay, and new ones that are not started */
+	const struct listeners *shown_listeners;      /* control thread: as `shown` */
 	struct backend  *backend;
 	struct timer     drain_poll;
 	struct message   stop;                /* there must always be memory to stop */
@@ -36,6 +41,9 @@ struct data_thread {
 /* All before data_thread_start runs on the control thread. */
 bool data_thread_init(struct data_thread *, struct server *, unsigned index);
 bool data_thread_start(struct data_thread *);
+/* Control thread, for a reload: next_listeners, of those that are shown and the sockets of those that are new. false: no memory, nothing made. */
+bool data_thread_prepare_listeners(struct data_thread *, const struct conf *, struct sockets *added);
+void data_thread_drop_listeners(struct data_thread *);            /* ... which will not be in force */
 /* Messages, carried out by the thread in its own time. false: out of memory. */
 bool data_thread_tell(struct data_thread *, void (*what)(struct data_thread *));
 void data_thread_keep_alive_off(struct data_thread *);            /* for tell: answers say Connection: close ... */

@@ -56,6 +56,7 @@ struct estate {
 	bool     draining;                    /* POST /drain: not of one server, it stays */
 	bool     leaving;                     /* atomic; its end is near, and in order    */
 	uint64_t control_pulse_us;            /* atomic */
+	uint64_t connections;                 /* atomic; of clients */
 	struct estate_kept conf, cores;
 	struct attic *attic;                  /* at the same address in each; NULL: no room for one */
 	struct estate_worker worker[];

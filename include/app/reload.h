@@ -4,8 +4,8 @@
  *   ─▶ from here on it is what is shown ─▶ each data thread adopts it ─▶ the old one goes when its last exchange ends
  *
  * Whatever fails before the third arrow leaves everything as it was, and is told: in the log, /readyz?verbose, /status.json, the metrics, and the
- * answer of POST /reload. State of policies is kept by name (core/shared.h); counters too; endpoints and pools of an upstream when nothing about
- * it has changed but its policies' settings. What is read at start only (listen, workers, admin.listen, access_log) must be the same.
+ * answer of POST /reload. State of policies is kept by name (core/shared.h); counters too; listeners by their address; endpoints and pools of an
+ * upstream when nothing about it has changed but its policies' settings. What is read at start only (workers, admin.listen ...) must be the same.
  */
 #ifndef APP_RELOAD_H
 #define APP_RELOAD_H
@@ -25,6 +25,7 @@ struct reload {
 	struct upstream  **upstreams;
 	struct trust      *trust;
 	struct stores     *stores;
+	struct sockets     added;             /* of listeners that are new */
 	unsigned           waiting;           /* data threads that have not answered */
 	bool               failed;
 	/* the one before, until all have adopted */

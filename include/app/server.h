@@ -41,7 +41,8 @@ struct server {
 	struct trust       *trust;
 	struct upstream   **upstreams;        /* [conf->upstream_count] */
 	struct data_thread *threads; unsigned thread_count;
-	struct sockets      sockets;
+	struct sockets      sockets;          /* until listeners have them */
+	int                 keeper;           /* whom to ask for more; -1: nobody holds them but this process */
 	struct sandbox      sandbox;
 	struct estate      *estate;           /* NULL: there is no supervisor */
 	void               *saved_memory; struct span saved;     /* what cores were before the crash; until it serves */
@@ -57,7 +58,7 @@ struct server {
 	struct rows        *rows;
 	struct reload      *reload;
 	struct conf_watch  *conf_watch;       /* NULL: nobody asked for it */
-	struct conf        *first;            /* the one it started with: listeners and access log refer to it */
+	struct conf        *first;            /* the one it started with: the access log refers to it */
 	enum life           life;             /* written by the control thread only */
 	unsigned            unsettled;        /* what is waited for before it serves: names, keys, flags */
 	bool                asked_to_drain;   /* POST /drain                         */
@@ -81,6 +82,7 @@ struct server_start {
 	struct sockets           *sockets;
 	struct estate            *estate;
 	const sigset_t           *signals;    /* the mask once there are handlers */
+	int                       keeper;     /* see keeper.h */
 	int                       notify;     /* where the service manager is told; -1: there is none */
 };
 /* Runs until stopped; returns the exit code. Takes over the configuration. */

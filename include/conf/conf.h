@@ -145,6 +145,7 @@ void         conf_report_fini(struct conf_report *);
 struct conf *conf_load(const struct conf_source *, struct conf_report *);
 struct conf *conf_ref(struct conf *);
 void         conf_unref(struct conf *);
+bool         conf_listens(const struct conf *, struct span address);     /* is it one of `listen`? */
 
 /* Printers; all from the same tables. */
 void conf_print(const struct conf *, bool with_origin, struct text *out);              /* effective YAML, secrets hidden */

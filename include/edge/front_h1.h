@@ -9,6 +9,7 @@ void front_h1_open(struct listener *, int fd, const struct sockaddr *peer);
 /* Drain: idle connections are closed within `spread_us` (at random, so that clients do not come back all at once); the others
  * with their next answer. */
 void front_h1_drain(struct doorstep *, uint64_t spread_us);
+void front_h1_leave(const struct listener *);             /* the same for those that came in there, within a second */
 /* Under pressure, or no longer: idle clients may stay for a tenth of keepalive_timeout only. */
 void front_h1_hurry(struct doorstep *, bool hurry);
 /* The end of patience: everything that is still open is cut. */

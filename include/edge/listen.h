@@ -1,8 +1,8 @@
 /* listen.h - listening sockets, and who may come in.
  *
  * A gate is process-wide: it counts connections, in all and per client address, over all workers. A doorstep is a worker's: what all
- * connections that it accepts have in common. Sockets are opened by the control thread before there are workers, one per worker with
- * SO_REUSEPORT (unix sockets: one for all), so that a supervisor can hold them.
+ * connections that it accepts have in common. Sockets are opened elsewhere, one per worker with SO_REUSEPORT (unix sockets: one for all), so that a
+ * supervisor can hold them. Listeners are made by the control thread, and belong to their worker's thread from listener_start on.
  */
 #ifndef EDGE_LISTEN_H
 #define EDGE_LISTEN_H
@@ -23,7 +23,8 @@ enum refused_cause {
 };
 
 struct gate;                              /* process-wide, thread-safe */
-struct gate *gate_new(uint64_t max, uint64_t max_per_ip);
+/* count: where it is counted, 0 now; NULL: in itself. */
+struct gate *gate_new(uint64_t max, uint64_t max_per_ip, uint64_t *count);
 /* For who comes from now on. max_per_ip must not change from or to 0: it is not counted then. Any thread. */
 void gate_set(struct gate *, uint64_t max, uint64_t max_per_ip);
 void gate_free(struct gate *);
@@ -45,18 +46,21 @@ struct doorstep {
 	const struct trust       *trust;
 	struct list               fronts;     /* all client connections of this worker */
 	unsigned                  front_count;
+	struct list               leaving;    /* listeners that a reload has taken away: until their last connection has gone */
 	uint64_t                  hurry_since_us;     /* under pressure since then; 0: it is not */
 };
 
 struct listener {
 	struct watch     watch;
-	struct doorstep *step;
-	struct span      address;             /* as configured: label of metrics */
+	struct doorstep *step;                /* NULL: not started */
+	struct link      on_leaving;
 	unsigned         port;
-	bool             open, paused;
+	bool             open, paused, leaving;
 	struct timer     resume;
 	int              reserve;             /* one descriptor kept to be able to refuse politely when they run out */
 	uint64_t         accepted, closed, refused[REFUSED_CAUSE_COUNT];      /* open now: accepted - closed */
+	struct span      address;             /* as configured: what a reload knows it by; its bytes follow */
+	char             bytes[];
 };
 
 /* Opens and binds (not yet listening for anybody to see: listen() is part of it, so errors are known before anything runs).
@@ -64,11 +68,16 @@ struct listener {
 enum { LISTEN_BACKLOG = 4096 };
 int  listen_open(struct span address, bool reuseport, char why[128]);
 unsigned listen_port(int fd);             /* 0 for unix sockets */
-bool listener_start(struct listener *, struct doorstep *, int fd, struct span address);
+struct listener *listener_new(int fd, struct span address);       /* owns the socket from now on; NULL: no memory, it does not */
+void listener_start(struct listener *, struct doorstep *);
 /* Drain: who is connected already, though not yet accepted, is still served; then listener_stop, LISTEN_LAST_LOOK_US later. */
 enum { LISTEN_LAST_LOOK_US = 20000 };
 void listener_drain(struct listener *);
 /* Nobody is let in any more, and the socket is closed; also for a supervisor that holds it: whoever comes now is refused, not kept waiting. */
 void listener_stop(struct listener *);
+/* As drain; its connections end with the request that they are at, and when the last has gone it is freed. */
+void listener_leave(struct listener *);
+void listener_closed_one(struct listener *);      /* a connection of it has gone */
+void listener_free(struct listener *);
 
 #endif

@@ -39,18 +39,86 @@ static bool make_stores(struct data_thread *t, const struct stores *stores, stru
 	return worker_stores_make(out, &t->stores, stores, &where);
 }
 
-static bool open_listeners(struct data_thread *t)
+/* ── listeners ── */
+
+static struct listener *listener_at(const struct listeners *from, struct span address)
 {
-	struct server *s = t->server;
-	t->listeners = calloc(s->conf->listener_count + 1, sizeof(*t->listeners));
-	for (unsigned i = 0; t->listeners && i < s->conf->listener_count; i++) {
-		int fd = s->sockets.fds[i * s->thread_count + t->loop.worker.index];
-		if (!listener_start(&t->listeners[i], &t->step, fd, s->conf->listeners[i].address))
-			return false;
-		t->listener_count++;
-	}
-	return t->listeners != NULL;
+	for (unsigned i = 0; from && i < from->count; i++)
+		if (span_eq(from->at[i]->address, address))
+			return from->at[i];
+	return NULL;
 }
+
+static bool listens(const struct listeners *in, const struct listener *l)
+{
+	for (unsigned i = 0; in && i < in->count; i++)
+		if (in->at[i] == l)
+			return true;
+	return false;
+}
+
+static struct listener *take_over(struct sockets *from, struct span address, unsigned thread)
+{
+	struct socket_row *row = sockets_row(from, address);
+	struct listener *l = row && row->fds[thread] >= 0 ? listener_new(row->fds[thread], address) : NULL;
+	if (l)
+		row->fds[thread] = -1;
+	return l;
+}
+
+static void drop(struct listeners *what, const struct listeners *stay)
+{
+	for (unsigned i = 0; what && i < what->count; i++)
+		if (!listens(stay, what->at[i]))
+			listener_free(what->at[i]);
+	free(what);
+}
+
+bool data_thread_prepare_listeners(struct data_thread *t, const struct conf *conf, struct sockets *added)
+{
+	struct listeners *next = calloc(1, sizeof(*next) + conf->listener_count * sizeof(*next->at));
+	for (unsigned i = 0; next && i < conf->listener_count; i++) {
+		struct span address = conf->listeners[i].address;
+		struct listener *l = listener_at(t->shown_listeners, address);
+		if (!l && !(l = take_over(added, address, t->loop.worker.index))) {
+			drop(next, t->shown_listeners);
+			return false;
+		}
+		next->at[next->count++] = l;
+	}
+	t->next_listeners = next;
+	return next != NULL;
+}
+
+void data_thread_drop_listeners(struct data_thread *t)
+{
+	drop(t->next_listeners, t->shown_listeners);
+	t->next_listeners = NULL;
+}
+
+static void switch_listeners(struct data_thread *t)
+{
+	struct listeners *old = t->listeners;
+	t->listeners = t->next_listeners;
+	t->next_listeners = NULL;
+	for (unsigned i = 0; i < t->listeners->count; i++)
+		if (!listens(old, t->listeners->at[i]))
+			listener_start(t->listeners->at[i], &t->step);
+	for (unsigned i = 0; old && i < old->count; i++)
+		if (!listens(t->listeners, old->at[i]))
+			listener_leave(old->at[i]);
+	free(old);
+}
+
+static void free_listeners(struct data_thread *t)
+{
+	drop(t->next_listeners, t->listeners);    /* told to adopt it, the thread has ended first */
+	drop(t->listeners, NULL);
+	list_each(l, &t->step.leaving)
+		listener_free(container_of(l, struct listener, on_leaving));
+}
+
+/* ── life ── */
 
 static struct h1_limits h1_limits_of(const struct conf_client *c)
 {
@@ -70,6 +138,7 @@ bool data_thread_init(struct data_thread *t, struct server *s, unsigned index)
 		.h1 = h1_limits_of(c),
 	};
 	list_init(&t->step.fronts);
+	list_init(&t->step.leaving);
 	t->book = stats_book_new();
 	if (!t->backend || !t->book || !make_stores(t, s->stores, &t->stores)
 			|| !(t->step.router = make_router(t, s->conf, s->upstreams, &t->stores)))
@@ -77,7 +146,11 @@ bool data_thread_init(struct data_thread *t, struct server *s, unsigned index)
 	t->shown = t->step.router;
 	t->loop.worker.flag_book = flags_book(s->flags);
 	observe_worker(s, &t->loop.worker);
-	return open_listeners(t);
+	if (!data_thread_prepare_listeners(t, s->conf, &s->sockets))
+		return false;
+	t->shown_listeners = t->next_listeners;
+	switch_listeners(t);
+	return true;
 }
 
 static void *thread_main(void *self)
@@ -141,6 +214,7 @@ void data_thread_adopt(struct data_thread *t)
 	t->step.limits = c;
 	t->step.trust = r->trust;
 	t->step.h1 = h1_limits_of(c);
+	switch_listeners(t);
 	t->report.run = reload_adopted;
 	loop_post(&t->server->control, &t->report);
 }
@@ -157,8 +231,8 @@ void data_thread_discard(struct data_thread *t)
 void data_thread_drain(struct data_thread *t)
 {
 	t->loop.worker.draining = true;
-	for (unsigned i = 0; i < t->listener_count; i++)
-		listener_drain(&t->listeners[i]);
+	for (unsigned i = 0; i < t->listeners->count; i++)
+		listener_drain(t->listeners->at[i]);
 	front_h1_drain(&t->step, DRAIN_SPREAD_US);
 	worker_arm(&t->loop.worker, &t->drain_poll, 2 * LISTEN_LAST_LOOK_US, look_if_empty);
 }
@@ -166,8 +240,10 @@ void data_thread_drain(struct data_thread *t)
 static void stop_as_told(struct message *m)
 {
 	struct data_thread *t = container_of(m, struct data_thread, stop);
-	for (unsigned i = 0; i < t->listener_count; i++)
-		listener_stop(&t->listeners[i]);
+	for (unsigned i = 0; i < t->listeners->count; i++)
+		listener_stop(t->listeners->at[i]);
+	list_each(l, &t->step.leaving)
+		listener_stop(container_of(l, struct listener, on_leaving));
 	worker_disarm(&t->loop.worker, &t->drain_poll);
 	front_h1_close_all(&t->step);
 	exchanges_leave(&t->loop.worker);
@@ -241,7 +317,7 @@ void data_thread_fini(struct data_thread *t)
 	worker_stores_give(&t->stores);
 	worker_stores_give(&t->next_stores);
 	loop_bury(&t->loop);
+	free_listeners(t);
 	stats_book_free(t->book);
 	loop_fini(&t->loop);
-	free(t->listeners);
 }

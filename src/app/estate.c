@@ -41,6 +41,7 @@ void estate_next(struct estate *e)
 	e->serving_us = 0;
 	e->leaving = false;
 	e->control_pulse_us = 0;
+	e->connections = 0;
 	if (e->attic)
 		attic_next(e->attic);
 	for (unsigned i = 0; i < e->workers; i++) {

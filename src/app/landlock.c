@@ -128,7 +128,7 @@ int landlock_enter(const struct conf *conf, struct shared *shared)
 		return 0;
 	struct ruleset all = {
 		.fs = (1ULL << 13) - 1,           /* everything of version 1 */
-		.net = version >= 4 ? NET_BIND_TCP : 0,
+		.net = version >= 4 && conf->supervisor ? NET_BIND_TCP : 0,       /* else a reload's new listeners are opened here */
 		.scoped = version >= 6 ? SCOPE_ALL : 0,
 	};
 	all.fs |= (version >= 2 ? LANDLOCK_ACCESS_FS_REFER : 0) | (version >= 3 ? FS_TRUNCATE : 0) | (version >= 5 ? FS_IOCTL_DEV : 0);

@@ -91,7 +91,7 @@ static void print_refused(const struct server *s, struct prom *out)
 		for (unsigned c = 0; c < REFUSED_CAUSE_COUNT; c++) {
 			uint64_t n = 0;
 			for (unsigned t = 0; t < s->thread_count; t++)
-				n += counter_get(&s->threads[t].listeners[i].refused[c]);
+				n += counter_get(&s->threads[t].shown_listeners->at[i]->refused[c]);
 			const struct label labels[] = { listener_label(s, i), { "cause", span_of(causes[c]) } };
 			prom_u64(out, "outrigger_connections_refused_total", labels, 2, n);
 		}
@@ -108,7 +108,7 @@ void metrics_of_listeners(const struct server *s, struct prom *out)
 	for (unsigned i = 0; i < s->conf->listener_count; i++) {
 		uint64_t n = 0;
 		for (unsigned t = 0; t < s->thread_count; t++)
-			n += counter_get(&s->threads[t].listeners[i].accepted);
+			n += counter_get(&s->threads[t].shown_listeners->at[i]->accepted);
 		const struct label label = listener_label(s, i);
 		prom_u64(out, "outrigger_connections_accepted_total", &label, 1, n);
 	}

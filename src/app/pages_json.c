@@ -34,9 +34,9 @@ static void put_listeners(const struct server *s, struct json *j)
 	for (unsigned i = 0; i < s->conf->listener_count; i++) {
 		uint64_t accepted = 0, refused = 0;
 		for (unsigned t = 0; t < s->thread_count; t++) {
-			accepted += counter_get(&s->threads[t].listeners[i].accepted);
+			accepted += counter_get(&s->threads[t].shown_listeners->at[i]->accepted);
 			for (unsigned c = 0; c < REFUSED_CAUSE_COUNT; c++)
-				refused += counter_get(&s->threads[t].listeners[i].refused[c]);
+				refused += counter_get(&s->threads[t].shown_listeners->at[i]->refused[c]);
 		}
 		json_open(j, NULL, '{');
 		json_span(j, "address", s->conf->listeners[i].address);

@@ -6,6 +6,7 @@
 #include "app/admin.h"
 #include "app/flags.h"
 #include "app/health.h"
+#include "app/keeper.h"
 #include "app/keyring.h"
 #include "app/stores.h"
 #include "app/tracing.h"
@@ -26,12 +27,23 @@ struct reload *reload_new(struct server *s, struct conf_reader reader)
 	return r;
 }
 
+static void drop_listeners(struct reload *r)
+{
+	struct server *s = r->server;
+	for (unsigned i = 0; i < s->thread_count; i++)
+		data_thread_drop_listeners(&s->threads[i]);
+	for (unsigned i = 0; i < r->added.count; i++)
+		keeper_release(s->keeper, r->added.rows[i].address);
+	sockets_forget(&r->added);
+}
+
 static void drop_next(struct reload *r)
 {
 	for (unsigned i = 0; r->upstreams && r->conf && i < r->conf->upstream_count; i++)
 		if (r->upstreams[i])
 			upstream_unref(r->upstreams[i]);
 	free(r->upstreams);
+	drop_listeners(r);
 	trust_free(r->trust);
 	stores_free(r->stores);
 	conf_unref(r->conf);
@@ -64,6 +76,7 @@ void reload_free(struct reload *r)
 	if (r->conf && r->conf != r->server->conf)
 		drop_next(r);
 	drop_old(r);
+	sockets_forget(&r->added);
 	text_fini(&r->error);
 	free(r);
 }
@@ -86,11 +99,6 @@ static bool same_always(const struct conf_always *a, const struct conf_always *b
 /* What is read at start only. NULL: the same. */
 static const char *needs_a_restart(const struct conf *a, const struct conf *b)
 {
-	bool same = a->listener_count == b->listener_count;
-	for (unsigned i = 0; same && i < a->listener_count; i++)
-		same = span_eq(a->listeners[i].address, b->listeners[i].address);
-	if (!same)
-		return "listen";
 	if (a->workers != b->workers)
 		return "workers";
 	if (a->supervisor != b->supervisor)
@@ -150,6 +158,16 @@ static void put_name(struct text *out, const char *mark, const char *what, struc
 	text_f(out, "%s%s%s " SPAN_FMT, out->len ? ", " : "", mark, what, SPAN_ARG(name));
 }
 
+static void put_listeners(const struct conf *a, const struct conf *b, struct text *out)
+{
+	for (unsigned i = 0; i < b->listener_count; i++)
+		if (!conf_listens(a, b->listeners[i].address))
+			put_name(out, "+", "listener", b->listeners[i].address);
+	for (unsigned i = 0; i < a->listener_count; i++)
+		if (!conf_listens(b, a->listeners[i].address))
+			put_name(out, "-", "listener", a->listeners[i].address);
+}
+
 /* "+route search, ~route api, -upstream old" */
 static void put_changes(const struct conf *a, const struct conf *b, struct text *out)
 {
@@ -187,8 +205,9 @@ static void put_changes(const struct conf *a, const struct conf *b, struct text 
 		if (!stays)
 			put_name(out, "-", "upstream", a->upstreams[k].name);
 	}
+	put_listeners(a, b, out);
 	if (!out->len)
-		text_add(out, SPAN("no route and no upstream is different"));
+		text_add(out, SPAN("no listener, route or upstream is different"));
 }
 
 /* ── step by step ── */
@@ -224,6 +243,37 @@ static bool take_upstreams(struct reload *r)
 			return false;
 	}
 	return r->upstreams != NULL;
+}
+
+static bool one_goes(const struct conf *before, const struct conf *now)
+{
+	for (unsigned i = 0; i < before->listener_count; i++)
+		if (!conf_listens(now, before->listeners[i].address))
+			return true;
+	return false;
+}
+
+/* Bound before anything else is done: what cannot be is a reason to refuse all of it. */
+static bool take_listeners(struct reload *r)
+{
+	struct server *s = r->server;
+	char why[SOCKETS_WHY];
+	sockets_forget(&r->added);
+	r->added.threads = s->thread_count;
+	for (unsigned i = 0; i < r->conf->listener_count; i++) {
+		struct span address = r->conf->listeners[i].address;
+		if (conf_listens(s->conf, address) || keeper_open(s->keeper, &r->added, address, why))
+			continue;
+		text_f(&r->error, "listen: " SPAN_FMT ": %s%s\n", SPAN_ARG(address), why,
+			one_goes(s->conf, r->conf) ? " (if it is a listener that this change takes away: first reload without either)" : "");
+		return false;
+	}
+	for (unsigned i = 0; i < s->thread_count; i++)
+		if (!data_thread_prepare_listeners(&s->threads[i], r->conf, &r->added)) {
+			text_add(&r->error, SPAN("out of memory\n"));
+			return false;
+		}
+	return true;
 }
 
 /* No longer looked after: those of `from` that are not in `stay`. */
@@ -292,6 +342,9 @@ int reload_begin(struct reload *r, struct text *out)
 		text_f(&r->error, "redis: %s\n", why);
 		return refuse(r, out);
 	}
+	r->error.len = 0;
+	if (!take_listeners(r))
+		return refuse(r, out);
 	r->trust = trust_new(&r->conf->trusted_proxies);
 	if (!r->trust || !take_upstreams(r)) {
 		leave_upstreams(s, r->upstreams, r->conf->upstream_count, s->upstreams, s->conf->upstream_count);
@@ -323,8 +376,10 @@ static void put_in_force(struct reload *r)
 	s->upstreams = r->upstreams;
 	s->trust = r->trust;
 	s->stores = r->stores;
-	for (unsigned i = 0; i < s->thread_count; i++)
+	for (unsigned i = 0; i < s->thread_count; i++) {
 		s->threads[i].shown = s->threads[i].next;
+		s->threads[i].shown_listeners = s->threads[i].next_listeners;
+	}
 	gate_set(s->gate, s->conf->client.max_connections, s->conf->client.max_connections_per_ip);
 	log_set_level((enum log_level)s->conf->log.level);
 	server_digest(s);
@@ -349,6 +404,28 @@ void reload_built(struct message *m)
 	tell_all(r, r->failed ? data_thread_discard : data_thread_adopt);
 }
 
+static void tell_listener(const char *event, struct span address)
+{
+	struct log_line l;
+	log_begin(&l, LOG_INFO, event);
+	log_span(&l, "address", address);
+	log_end(&l);
+}
+
+static void leave_listeners(struct reload *r)
+{
+	const struct conf *before = r->old_conf, *now = r->server->conf;
+	for (unsigned i = 0; i < now->listener_count; i++)
+		if (!conf_listens(before, now->listeners[i].address))
+			tell_listener("listening", now->listeners[i].address);
+	for (unsigned i = 0; i < before->listener_count; i++)
+		if (!conf_listens(now, before->listeners[i].address)) {
+			keeper_release(r->server->keeper, before->listeners[i].address);
+			tell_listener("no_longer_listening", before->listeners[i].address);
+		}
+	sockets_forget(&r->added);        /* all were handed on */
+}
+
 void reload_adopted(struct message *m)
 {
 	struct server *s = container_of(m, struct data_thread, report)->server;
@@ -367,6 +444,7 @@ void reload_adopted(struct message *m)
 		return;
 	}
 	leave_upstreams(s, r->old_upstreams, r->old_count, s->upstreams, s->conf->upstream_count);
+	leave_listeners(r);
 	drop_old(r);
 	r->conf = NULL;                           /* the server's now */
 	r->upstreams = NULL;

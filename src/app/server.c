@@ -14,6 +14,7 @@
 #include "app/conf_watch.h"
 #include "app/flags.h"
 #include "app/health.h"
+#include "app/keeper.h"
 #include "app/keyring.h"
 #include "app/reload.h"
 #include "app/stores.h"
@@ -322,6 +323,28 @@ static void begin_legacy(struct server *s)
 	take_orders(s);                           /* given while there was no server */
 }
 
+/* What the supervisor holds is what was in force when the last reload ended, or was about to: the rest of one that a crash has cut short is made
+ * good here. */
+static int take_sockets(struct server *s, const struct server_start *how)
+{
+	char why[SOCKETS_WHY];
+	s->keeper = how->sockets ? how->keeper : -1;
+	if (!how->sockets)
+		return sockets_open(&s->sockets, s->conf);
+	s->sockets = *how->sockets;
+	for (unsigned i = 0; i < s->conf->listener_count; i++) {
+		struct span address = s->conf->listeners[i].address;
+		if (!sockets_row(&s->sockets, address) && !keeper_open(s->keeper, &s->sockets, address, why)) {
+			fprintf(stderr, "outrigger: cannot listen on " SPAN_FMT ": %s\n", SPAN_ARG(address), why);
+			return EXIT_LISTEN;
+		}
+	}
+	for (unsigned i = 0; i < s->sockets.count; i++)
+		if (!conf_listens(s->conf, s->sockets.rows[i].address))
+			keeper_release(s->keeper, s->sockets.rows[i].address);
+	return EXIT_DONE;
+}
+
 /* Everything that can fail before anybody is served. */
 static int prepare(struct server *s, const struct server_start *how)
 {
@@ -342,17 +365,15 @@ static int prepare(struct server *s, const struct server_start *how)
 	s->started_us = s->control.worker.now_us;
 	s->started_wall_ms = s->control.worker.wall_ms;
 	s->shared = shared_new();
-	s->gate = gate_new(c->client.max_connections, c->client.max_connections_per_ip);
+	s->gate = gate_new(c->client.max_connections, c->client.max_connections_per_ip, s->estate ? &s->estate->connections : NULL);
 	s->trust = trust_new(&c->trusted_proxies);
 	s->threads = calloc(s->thread_count, sizeof(*s->threads));
 	s->rows = rows_new(s->thread_count);
 	if (!s->shared || !s->gate || !s->trust || !s->threads || !s->rows || !make_upstreams(s))
 		return EXIT_INTERNAL;
 	inherit(s);
-	int code = EXIT_DONE;
-	if (how->sockets)
-		s->sockets = *how->sockets;
-	else if ((code = sockets_open(&s->sockets, c)) != EXIT_DONE)
+	int code = take_sockets(s, how);
+	if (code != EXIT_DONE)
 		return code;
 	if (c->access_log.to != CONF_LOG_OFF && !(s->access_log = access_log_new(&c->access_log, &s->control, s->thread_count, why))) {
 		fprintf(stderr, "outrigger: access_log: %s\n", why);
@@ -379,6 +400,7 @@ static int prepare(struct server *s, const struct server_start *how)
 	s->tracing = s->health ? tracing_new(&s->control, s->fetcher, s->thread_count, (struct span){ s->instance, sizeof(s->instance) }) : NULL;
 	if (!s->resolver || !s->tracing || !s->keyring)
 		return EXIT_INTERNAL;
+	sockets_forget(&s->sockets);              /* listeners have them, and the admin's service; what is left over is closed */
 	tracing_adopt(s->tracing, c);
 	flags_adopt(s->flags, c);
 	return sandbox_enter(&s->sandbox, c, s->shared);
@@ -421,10 +443,17 @@ static void settled(void *self)
 
 static void waited_enough(struct timer *t) { serve(container_of(t, struct server, delay)); }
 
+static void unlink_sockets(const struct conf *c)
+{
+	for (unsigned i = 0; i < c->listener_count; i++)
+		sockets_unlink(c->listeners[i].address);
+	sockets_unlink(c->admin.listen);
+}
+
 static void tear_down(struct server *s, bool own_sockets)
 {
 	if (own_sockets)
-		sockets_unlink(&s->sockets, s->conf);
+		unlink_sockets(s->conf);
 	for (unsigned i = 0; i < s->thread_count; i++)
 		if (s->threads[i].running)
 			data_thread_stop(&s->threads[i]);
@@ -458,7 +487,6 @@ static void tear_down(struct server *s, bool own_sockets)
 	loop_fini(&s->control);
 	free(s->threads);
 	free(s->upstreams);
-	sockets_forget(&s->sockets);
 	conf_unref(s->conf);
 	conf_unref(s->first);
 }

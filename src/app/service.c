@@ -11,7 +11,7 @@
 
 struct service {
 	struct doorstep  step;
-	struct listener  listener;
+	struct listener *listener;
 	struct conf     *conf;
 	struct upstream *upstream;
 	struct shared   *shared;
@@ -44,7 +44,7 @@ static bool build(struct service *s, struct loop *loop)
 		return false;
 	s->upstream = upstream_new(s->conf, &s->conf->upstreams[0]);
 	s->shared = shared_new();
-	s->gate = gate_new(s->conf->client.max_connections, 0);
+	s->gate = gate_new(s->conf->client.max_connections, 0, NULL);
 	s->trust = trust_new(&s->conf->trusted_proxies);
 	if (!s->upstream || !s->shared || !s->gate || !s->trust)
 		return false;
@@ -58,6 +58,7 @@ static bool build(struct service *s, struct loop *loop)
 		.h1 = { (unsigned)c->max_header_size, (unsigned)c->max_headers, (unsigned)c->max_target_size },
 	};
 	list_init(&s->step.fronts);
+	list_init(&s->step.leaving);
 	return s->step.router != NULL;
 }
 
@@ -72,8 +73,10 @@ struct service *service_new(struct loop *loop, struct span address, int fd, cons
 	if (build(s, loop)) {
 		if (fd < 0)
 			fd = listen_open(span_of(s->address), false, why);
-		if (fd >= 0 && listener_start(&s->listener, &s->step, fd, span_of(s->address)))
+		if (fd >= 0 && (s->listener = listener_new(fd, address))) {
+			listener_start(s->listener, &s->step);
 			return s;
+		}
 	}
 	service_free(s);
 	return NULL;
@@ -83,10 +86,11 @@ void service_free(struct service *s)
 {
 	if (!s)
 		return;
-	if (s->step.loop) {
-		listener_stop(&s->listener);
+	if (s->listener) {
+		listener_stop(s->listener);
 		front_h1_close_all(&s->step);
 		loop_bury(s->step.loop);
+		listener_free(s->listener);
 	}
 	if (span_starts(span_of(s->address), SPAN("unix:")))
 		unlink(s->address + 5);

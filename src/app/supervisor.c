@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "app/estate.h"
+#include "app/keeper.h"
 #include "app/notify.h"
 #include "base/log.h"
 
@@ -42,6 +43,7 @@ struct supervisor {
 	int            signal_fd;
 	struct notify  notify;                /* the service manager, if there is one */
 	int            ear, mouth;            /* what servers tell it; -1: nobody wants to know */
+	int            keeper, asking;        /* both ends of what they ask it for: sockets     */
 	pid_t          pid;                   /* the server; 0: none runs */
 	uint64_t       started_us, next_tick_us;
 	struct pulse  *pulses;                /* [workers + 1]; the last is the control loop's */
@@ -167,6 +169,7 @@ static void tell_crash(struct supervisor *v, pid_t pid, int status, uint64_t wai
 	else
 		log_u64(&l, "exit", (uint64_t)WEXITSTATUS(status));
 	log_f(&l, "lived_s", "%.3f", (double)(clock_now_us() - v->started_us) / 1e6);
+	log_u64(&l, "connections", v->estate->connections);      /* of clients, cut; what was on its way there and not read yet, nobody knows */
 	log_u64(&l, "replaced_in_ms", wait_us / 1000);
 	log_end(&l);
 	tell_requests(v, &named, &unnamed);
@@ -227,10 +230,13 @@ static bool wait_for_it(struct supervisor *v, uint64_t until_us, int *status)
 {
 	for (;;) {
 		uint64_t now = clock_now_us(), next = v->next_tick_us < until_us ? v->next_tick_us : until_us, left = next > now ? next - now : 0;
-		struct pollfd on[] = { { .fd = v->signal_fd, .events = POLLIN }, { .fd = v->ear, .events = POLLIN } };
-		poll(on, 2, left < TICK_US ? (int)((left + 999) / 1000) : TICK_US / 1000);
+		struct pollfd on[] = {
+			{ .fd = v->signal_fd, .events = POLLIN }, { .fd = v->ear, .events = POLLIN }, { .fd = v->keeper, .events = POLLIN },
+		};
+		poll(on, 3, left < TICK_US ? (int)((left + 999) / 1000) : TICK_US / 1000);
 		take_signals(v);
 		listen_to_it(v);
+		keeper_answer(v->keeper, &v->sockets);
 		for (pid_t pid; (pid = waitpid(-1, status, WNOHANG)) > 0; )       /* others than the server: orphans, if we are process 1 */
 			if (pid == v->pid)
 				return true;
@@ -271,6 +277,8 @@ static void close_ours(struct supervisor *v)
 	close(v->signal_fd);
 	if (v->ear >= 0)
 		close(v->ear);
+	if (v->keeper >= 0)
+		close(v->keeper);
 	notify_fini(&v->notify);
 }
 
@@ -284,7 +292,7 @@ static int serve(struct supervisor *v, pid_t parent)
 	close_ours(v);
 	free(v->pulses);
 	return server_run(v->conf, &(struct server_start){ .reader = v->reader, .sockets = &v->sockets, .estate = v->estate, .signals = &v->before,
-		.notify = v->mouth });
+		.notify = v->mouth, .keeper = v->asking });
 }
 
 static int give_up(struct supervisor *v, int code)
@@ -292,8 +300,9 @@ static int give_up(struct supervisor *v, int code)
 	close_ours(v);
 	if (v->mouth >= 0)
 		close(v->mouth);
-	if (v->sockets.fds)
-		sockets_close(&v->sockets, v->conf);
+	if (v->asking >= 0)
+		close(v->asking);
+	sockets_close(&v->sockets, v->conf);
 	estate_free(v->estate);
 	free(v->pulses);
 	conf_unref(v->conf);
@@ -360,13 +369,15 @@ static bool start(struct supervisor *v)
 
 int supervisor_run(struct conf *conf, const struct conf_reader *reader)
 {
-	struct supervisor v = { .conf = conf, .reader = reader, .signal_fd = -1, .ear = -1, .mouth = -1, .notify = { .fd = -1 } };
+	struct supervisor v = { .conf = conf, .reader = reader, .signal_fd = -1, .ear = -1, .mouth = -1, .keeper = -1, .asking = -1,
+		.notify = { .fd = -1 } };
 	pid_t self = getpid();
 	int status = 0, code = sockets_open(&v.sockets, conf);
 
 	v.estate = estate_new((unsigned)conf->workers);
 	v.pulses = calloc(conf->workers + 1, sizeof(*v.pulses));
-	if (code == EXIT_DONE && (!v.estate || !v.pulses || !hold_signals(&v) || !reach_manager(&v))) {
+	if (code == EXIT_DONE && (!v.estate || !v.pulses || !hold_signals(&v) || !reach_manager(&v)
+			|| !keeper_pair(&v.keeper, &v.asking))) {
 		fprintf(stderr, "outrigger: supervisor: %s\n", strerror(errno));
 		code = EXIT_INTERNAL;
 	}

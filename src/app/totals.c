@@ -114,7 +114,7 @@ uint64_t server_connections(const struct server *s, unsigned listener)
 {
 	uint64_t open = 0;
 	for (unsigned i = 0; i < s->thread_count; i++) {
-		const struct listener *l = &s->threads[i].listeners[listener];
+		const struct listener *l = s->threads[i].shown_listeners->at[listener];
 		uint64_t closed = counter_get(&l->closed), accepted = counter_get(&l->accepted);
 		open += accepted > closed ? accepted - closed : 0;
 	}

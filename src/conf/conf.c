@@ -191,6 +191,14 @@ struct conf *conf_ref(struct conf *conf)
 	return conf;
 }
 
+bool conf_listens(const struct conf *conf, struct span address)
+{
+	for (unsigned i = 0; i < conf->listener_count; i++)
+		if (span_eq(conf->listeners[i].address, address))
+			return true;
+	return false;
+}
+
 void conf_unref(struct conf *conf)
 {
 	if (!conf || __atomic_sub_fetch(&conf->refs, 1, __ATOMIC_ACQ_REL))

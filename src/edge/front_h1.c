@@ -13,6 +13,7 @@ enum {
 	OUT_MAX = 6 * (PIPE_WINDOW_MAX + 2 * CHUNK_BODY),
 	AHEAD_MAX = CHUNK_BODY + CHUNK_HEAD,
 	FIRST_WORD_US = 1000000,
+	LEAVE_SPREAD_US = 1000000,            /* its clients come back elsewhere: not all in one moment */
 };
 
 void front_close(struct front *f, bool reset)
@@ -28,7 +29,7 @@ void front_close(struct front *f, bool reset)
 	buf_fini(&f->ahead);
 	link_remove(&f->on_fronts);
 	f->step->front_count--;
-	counter_add(&f->listener->closed, 1);
+	listener_closed_one(f->listener);
 	gate_leave(f->step->gate, (struct sockaddr *)f->peer);
 	if (reset)
 		stream_reset(&f->stream);
@@ -117,20 +118,32 @@ void front_h1_open(struct listener *listener, int fd, const struct sockaddr *pee
 	link_init(&f->on_fronts);
 	list_append(&step->fronts, &f->on_fronts);
 	step->front_count++;
-	if (step->loop->worker.draining)          /* the last ones in: they get an answer, but may not stay */
+	if (step->loop->worker.draining || listener->leaving)     /* the last ones in: they get an answer, but may not stay */
 		f->close_at_us = front_now(f) + FIRST_WORD_US;
 	front_rearm(f);
 	front_input(&f->stream);                  /* most clients have spoken already: saves a turn */
 }
 
+static void go_soon(struct front *f, uint64_t spread_us)
+{
+	struct worker *w = &f->step->loop->worker;
+	if (!f->close_at_us)
+		f->close_at_us = w->now_us + 2 + rand_below(&w->rand, spread_us + 1);
+	front_rearm(f);
+}
+
 void front_h1_drain(struct doorstep *step, uint64_t spread_us)
 {
-	struct worker *w = &step->loop->worker;
-	list_each(l, &step->fronts) {
+	list_each(l, &step->fronts)
+		go_soon(container_of(l, struct front, on_fronts), spread_us);
+}
+
+void front_h1_leave(const struct listener *from)
+{
+	list_each(l, &from->step->fronts) {
 		struct front *f = container_of(l, struct front, on_fronts);
-		if (!f->close_at_us)
-			f->close_at_us = w->now_us + 2 + rand_below(&w->rand, spread_us + 1);
-		front_rearm(f);
+		if (f->listener == from)
+			go_soon(f, LEAVE_SPREAD_US);
 	}
 }
 

@@ -10,19 +10,21 @@
 enum { ADDRESSES_MAX = 1000000 };
 
 struct gate {
-	uint64_t max, max_per_ip, count;      /* atomic */
+	uint64_t max, max_per_ip, own_count;  /* atomic */
+	uint64_t *count;                      /* atomic */
 	pthread_mutex_t lock;                 /* of the map; not taken unless max_per_ip is set */
 	struct map addresses;
 };
 struct guest { struct map_entry entry; uint64_t count; unsigned len; char at[16]; };
 
-struct gate *gate_new(uint64_t max, uint64_t max_per_ip)
+struct gate *gate_new(uint64_t max, uint64_t max_per_ip, uint64_t *count)
 {
 	struct gate *g = calloc(1, sizeof(*g));
 	if (!g)
 		return NULL;
 	g->max = max;
 	g->max_per_ip = max_per_ip;
+	g->count = count ? count : &g->own_count;
 	pthread_mutex_init(&g->lock, NULL);
 	map_init(&g->addresses, ADDRESSES_MAX, clock_now_us());
 	return g;
@@ -43,7 +45,7 @@ void gate_set(struct gate *g, uint64_t max, uint64_t max_per_ip)
 	__atomic_store_n(&g->max_per_ip, max_per_ip, __ATOMIC_RELAXED);
 }
 
-uint64_t gate_count(const struct gate *g) { return __atomic_load_n(&g->count, __ATOMIC_RELAXED); }
+uint64_t gate_count(const struct gate *g) { return __atomic_load_n(g->count, __ATOMIC_RELAXED); }
 
 /* IPv6 clients own a /64 (RFC 6177): counting single addresses would count nothing. */
 static struct span key_of(const struct sockaddr *peer)
@@ -81,8 +83,8 @@ static bool enter_address(struct gate *g, struct span key)
 
 bool gate_enter(struct gate *g, const struct sockaddr *peer, enum refused_cause *why)
 {
-	if (__atomic_add_fetch(&g->count, 1, __ATOMIC_RELAXED) > __atomic_load_n(&g->max, __ATOMIC_RELAXED)) {
-		__atomic_sub_fetch(&g->count, 1, __ATOMIC_RELAXED);
+	if (__atomic_add_fetch(g->count, 1, __ATOMIC_RELAXED) > __atomic_load_n(&g->max, __ATOMIC_RELAXED)) {
+		__atomic_sub_fetch(g->count, 1, __ATOMIC_RELAXED);
 		*why = REFUSED_max_connections;
 		return false;
 	}
@@ -93,7 +95,7 @@ bool gate_enter(struct gate *g, const struct sockaddr *peer, enum refused_cause 
 	bool in = enter_address(g, key);
 	pthread_mutex_unlock(&g->lock);
 	if (!in) {
-		__atomic_sub_fetch(&g->count, 1, __ATOMIC_RELAXED);
+		__atomic_sub_fetch(g->count, 1, __ATOMIC_RELAXED);
 		*why = REFUSED_per_ip;
 	}
 	return in;
@@ -101,7 +103,7 @@ bool gate_enter(struct gate *g, const struct sockaddr *peer, enum refused_cause 
 
 void gate_leave(struct gate *g, const struct sockaddr *peer)
 {
-	__atomic_sub_fetch(&g->count, 1, __ATOMIC_RELAXED);
+	__atomic_sub_fetch(g->count, 1, __ATOMIC_RELAXED);
 	struct span key = peer ? key_of(peer) : SPAN_NONE;
 	if (!max_per_ip(g) || !key.len)
 		return;

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -206,12 +207,50 @@ static void listener_ready(struct watch *w, uint32_t events)
 	}
 }
 
-bool listener_start(struct listener *l, struct doorstep *step, int fd, struct span address)
+struct listener *listener_new(int fd, struct span address)
 {
-	*l = (struct listener){ .step = step, .address = address, .open = true };
+	struct listener *l = calloc(1, sizeof(*l) + address.len);
+	if (!l)
+		return NULL;
+	memcpy(l->bytes, address.at, address.len);
+	l->address = (struct span){ l->bytes, address.len };
+	l->watch.fd = fd;
 	l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	l->port = listen_port(fd);
-	return watch_listener(l, fd);
+	l->open = true;
+	link_init(&l->on_leaving);
+	return l;
+}
+
+void listener_free(struct listener *l)
+{
+	if (l->open && l->step)
+		worker_disarm(&l->step->loop->worker, &l->resume);
+	if (l->open)
+		close(l->watch.fd);
+	if (l->open && l->reserve >= 0)
+		close(l->reserve);
+	link_remove(&l->on_leaving);
+	free(l);
+}
+
+void listener_start(struct listener *l, struct doorstep *step)
+{
+	l->step = step;
+	if (!watch_listener(l, l->watch.fd))
+		pause_accepting(l);               /* no memory: a little later, then */
+}
+
+static void free_if_left(struct listener *l)
+{
+	if (l->leaving && !l->open && l->accepted == l->closed)
+		listener_free(l);
+}
+
+void listener_closed_one(struct listener *l)
+{
+	counter_add(&l->closed, 1);
+	free_if_left(l);
 }
 
 static void accept_all(struct listener *l)
@@ -226,6 +265,7 @@ static void last_look(struct timer *t)
 	struct listener *l = container_of(t, struct listener, resume);
 	accept_all(l);
 	listener_stop(l);
+	free_if_left(l);
 }
 
 /* Closing a listening socket resets what waits in its backlog. So first let nobody more into it (a handshake that is not complete yet is
@@ -245,8 +285,18 @@ void listener_stop(struct listener *l)
 		return;
 	l->open = false;
 	worker_disarm(&l->step->loop->worker, &l->resume);
+	if (!l->paused)                           /* closing alone does not: somebody else may hold it too */
+		loop_unwatch(l->step->loop, &l->watch);
 	shutdown(l->watch.fd, SHUT_RD);
 	close(l->watch.fd);
 	if (l->reserve >= 0)
 		close(l->reserve);
+}
+
+void listener_leave(struct listener *l)
+{
+	l->leaving = true;
+	list_append(&l->step->leaving, &l->on_leaving);
+	front_h1_leave(l);
+	listener_drain(l);
 }

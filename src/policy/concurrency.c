@@ -161,14 +161,14 @@ static void core_fini(void *memory) { pthread_mutex_destroy(&((struct concurrenc
 
 /* ── how it is seen ── */
 
-struct seen { uint64_t limit, in_use, waiting, streams, refused[REFUSAL_COUNT]; };
+struct seen { uint64_t limit, in_use, waiting, streams, refused[REFUSAL_COUNT]; bool adaptive; };
 
 static struct seen look(void *memory)
 {
 	struct concurrency_core *c = memory;
 	struct seen seen;
 	pthread_mutex_lock(&c->lock);
-	seen = (struct seen){ limit_of(c), c->in_use, c->line.count, c->streams, { 0 } };
+	seen = (struct seen){ limit_of(c), c->in_use, c->line.count, c->streams, { 0 }, c->conf.adaptive };
 	memcpy(seen.refused, c->refused, sizeof(seen.refused));
 	pthread_mutex_unlock(&c->lock);
 	return seen;
@@ -215,7 +215,7 @@ static void state_json(void *core, uint64_t now_us, struct json *j)
 	json_u64(j, "in_use", seen.in_use);
 	json_u64(j, "queue_length", seen.waiting);
 	json_u64(j, "streams", seen.streams);
-	json_bool(j, "adaptive", ((struct concurrency_core *)core)->conf.adaptive);
+	json_bool(j, "adaptive", seen.adaptive);
 }
 
 static void summary(void *core, uint64_t now_us, struct text *out)

@@ -94,6 +94,7 @@ struct rate_limit {
 	struct policy  base;
 	unsigned       count;
 	struct limit_conf  limit[LIMITS_MAX];
+	struct limit_name  name[LIMITS_MAX];  /* the core's may be another's already */
 	struct shared *shared;
 	struct rate_limit_core *core;
 	const struct store *store;            /* NULL: all in memory */
@@ -109,7 +110,7 @@ static void write_policy(struct rate_limit *d)
 	text_over(&t, d->policy_memory, sizeof(d->policy_memory));
 	for (unsigned i = 0; i < d->count; i++) {
 		struct bucket_conf c = bucket_conf_of(&d->limit[i]);
-		text_f(&t, "%s\"%.*s\";q=%llu;w=%llu", i ? ", " : "", (int)d->core->limit[i].name_len, d->core->limit[i].name,
+		text_f(&t, "%s\"%.*s\";q=%llu;w=%llu", i ? ", " : "", (int)d->name[i].len, d->name[i].at,
 			(unsigned long long)c.count, (unsigned long long)(c.per_us / 1000000));
 	}
 	d->policy = text_span(&t);
@@ -127,15 +128,19 @@ static struct policy *rate_limit_open(const void *settings, const struct policy_
 	d->shared = env->shared;
 	d->route = env->route->name;
 	d->worker = env->worker;
-	for (unsigned i = 0; i < d->count; i++)
+	for (unsigned i = 0; i < d->count; i++) {
+		limit_name(&d->name[i], &d->limit[i], i);
 		if (limit_is_shared(&d->limit[i]))
 			d->store = store_named(env->stores, env->store_count, d->limit[i].store);
+	}
 	const struct rate_limit_with with = { c, env->shared, env->route->name };
 	d->core = shared_take(env->shared, &rate_limit_kind, env->route->name, &with);
-	if (d->core) {
+	if (d->core && rate_limit_core_has(d->core, d->count)) {
 		write_policy(d);
 		return &d->base;
 	}
+	if (d->core)
+		shared_give(d->shared, d->core);
 	free(d);
 	return NULL;
 }
@@ -271,7 +276,7 @@ static void log_degraded(const struct rate_limit *d, unsigned i, bool degraded)
 	struct log_line l;
 	log_begin(&l, degraded ? LOG_WARN : LOG_INFO, degraded ? "rate_limit_degraded" : "rate_limit_shared");
 	log_span(&l, "route", d->route);
-	log_span(&l, "limit", (struct span){ d->core->limit[i].name, d->core->limit[i].name_len });
+	log_span(&l, "limit", limit_name_span(&d->name[i]));
 	log_span(&l, "store", d->limit[i].store);
 	log_end(&l);
 }
@@ -315,7 +320,7 @@ static void tell(struct rate_limit *d, struct exchange *ex, const struct decisio
 		if (!made->counts[i])
 			continue;
 		text_add(&t, t.len ? SPAN(", \"") : SPAN("\""));
-		text_add(&t, (struct span){ d->core->limit[i].name, d->core->limit[i].name_len });
+		text_add(&t, limit_name_span(&d->name[i]));
 		text_add(&t, SPAN("\";r="));
 		text_u64(&t, made->answer[i].allowed ? made->answer[i].remaining : 0);
 		text_add(&t, SPAN(";t="));
@@ -360,8 +365,8 @@ static unsigned ask_words(struct rate_limit *d, struct exchange *ex, const struc
 	for (unsigned i = 0; i < d->count; i++) {
 		if (!made->counts[i] || !asks_store(d, i))
 			continue;
-		q[n].conf = d->core->limit[i].conf;
-		q[n].name = (struct span){ d->core->limit[i].name, d->core->limit[i].name_len };
+		q[n].conf = bucket_conf_of(&d->limit[i]);
+		q[n].name = limit_name_span(&d->name[i]);
 		q[n].weighs = !made->dry_run[i];
 		rate_key_digest(&d->limit[i].key, ex, q[n++].digest);
 	}

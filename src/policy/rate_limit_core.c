@@ -13,10 +13,10 @@ struct bucket_conf bucket_conf_of(const struct limit_conf *c)
 
 /* ── one per route and process ── */
 
-static void name_limit(struct limit_core *l, const struct limit_conf *c, unsigned index)
+void limit_name(struct limit_name *n, const struct limit_conf *c, unsigned index)
 {
 	struct text t;
-	text_over(&t, l->name, sizeof(l->name));
+	text_over(&t, n->at, sizeof(n->at));
 	if (c->name.len)
 		text_add(&t, c->name);
 	else {
@@ -24,7 +24,7 @@ static void name_limit(struct limit_core *l, const struct limit_conf *c, unsigne
 		if (index)
 			text_u64(&t, index + 1);
 	}
-	l->name_len = (unsigned)t.len;
+	n->len = (unsigned)t.len;
 }
 
 /* A table of before a crash is found again when everything about it is the same. */
@@ -61,7 +61,7 @@ static bool core_init(void *memory, const void *parameters)
 		struct limit_core *l = &core->limit[core->count];
 		l->conf = bucket_conf_of(&limit[core->count]);
 		l->max_keys = limit[core->count].max_keys;
-		name_limit(l, &limit[core->count], core->count);
+		limit_name(&l->name, &limit[core->count], core->count);
 		if (!make_table(core, with, core->count, &l->table))
 			goto fail;
 	}
@@ -69,6 +69,7 @@ static bool core_init(void *memory, const void *parameters)
 		goto fail;
 	for (unsigned i = 0; i < core->count; i++)
 		core->limit[i].table.rows->seed = core->seed;
+	core->tables = core->count;
 	if (pthread_mutex_init(&core->lock, NULL) == 0)
 		return true;
 fail:
@@ -80,7 +81,7 @@ fail:
 static void core_fini(void *memory)
 {
 	struct rate_limit_core *core = memory;
-	for (unsigned i = 0; i < core->count; i++)
+	for (unsigned i = 0; i < core->tables; i++)
 		lasting_give(core->shared, core->limit[i].table.rows);
 	pthread_mutex_destroy(&core->lock);
 }
@@ -97,14 +98,14 @@ static void core_adapt(void *memory, const void *parameters)
 	for (unsigned i = 0; i < c->limits.count; i++) {
 		struct limit_core *l = &core->limit[i];
 		struct bucket_conf conf = bucket_conf_of(&limit[i]);
-		bool same = i < core->count && l->max_keys == limit[i].max_keys && l->conf.algorithm == conf.algorithm
+		bool same = i < core->tables && l->max_keys == limit[i].max_keys && l->conf.algorithm == conf.algorithm
 			&& (conf.algorithm == BUCKET_GCRA || l->conf.per_us == conf.per_us);
 		struct bucket_table fresh;
 		if (!same && make_table(core, with, i, &fresh)) {
-			if (i < core->count)
+			if (i < core->tables)
 				lasting_give(core->shared, l->table.rows);
 			else
-				core->count = i + 1;
+				core->tables = i + 1;
 			l->table = fresh;
 			l->table.rows->seed = core->seed;
 			l->max_keys = limit[i].max_keys;
@@ -113,11 +114,18 @@ static void core_adapt(void *memory, const void *parameters)
 		if (!same)
 			break;                    /* no memory: what was there goes on as it was */
 		l->conf = conf;
-		name_limit(l, &limit[i], i);
+		limit_name(&l->name, &limit[i], i);
 	}
-	while (core->count > c->limits.count)
-		lasting_give(core->shared, core->limit[--core->count].table.rows);
+	core->count = c->limits.count < core->tables ? c->limits.count : core->tables;
 	pthread_mutex_unlock(&core->lock);
+}
+
+bool rate_limit_core_has(struct rate_limit_core *core, unsigned limits)
+{
+	pthread_mutex_lock(&core->lock);
+	bool all = limits <= core->tables;
+	pthread_mutex_unlock(&core->lock);
+	return all;
 }
 
 /* ── how it is seen ── */
@@ -132,8 +140,8 @@ static void look(void *memory, struct seen *seen)
 	seen->count = core->count;
 	for (unsigned i = 0; i < core->count; i++) {
 		const struct limit_core *l = &core->limit[i];
-		memcpy(seen->at[i].memory, l->name, l->name_len);
-		seen->at[i].name = (struct label){ "limit", { seen->at[i].memory, l->name_len } };
+		memcpy(seen->at[i].memory, l->name.at, l->name.len);
+		seen->at[i].name = (struct label){ "limit", { seen->at[i].memory, l->name.len } };
 		seen->at[i].allowed = l->allowed;
 		seen->at[i].limited = l->limited;
 		seen->at[i].keys = l->table.rows->used;

@@ -65,7 +65,7 @@ def lived(shared_rig):
                 {"path": "/own", "respond": {"status": 204}}])
     for target in "/", "/", "/bad", "/own", "/nothing":
         proxy.ask("GET", target, f"traceparent: 00-{TRACE}-00f067aa0ba902b7-01")
-    proxy.ask("WEIRD", "/")
+    proxy.ask("WEIRD", "/", f"traceparent: 00-{TRACE}-00f067aa0ba902b7-01")
     proxy.access_log(6)
     until(lambda: metrics(proxy)['outrigger_http_requests_total{route="front",method="GET",code="200"}'] >= 2)
     return proxy

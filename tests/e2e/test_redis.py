@@ -8,8 +8,10 @@ import time
 
 import pytest
 
+from client import request
 from proxy import free_port, run, sanitized
 from test_admin import scrape, until
+from test_reload import reload, rewrite
 
 pytestmark = pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server")
 
@@ -227,6 +229,21 @@ def test_reload_keeps_the_connection(rig, redis):
     assert statuses(proxy, 3).count(200) in (0, 1)
     after = redis.ask("INFO", "stats").split(b"total_connections_received:")[1].split(b"\r")[0]
     assert int(after) - int(before) == 1                          # the one that asks
+
+
+def test_a_limit_goes_while_a_request_is_at_it(rig, redis):
+    """What it was charged with in memory is given back when the store does not answer, also when a reload has taken that limit away meanwhile."""
+    limits = [{"rate": "5/h", "key": "route", "store": "main", "on_store_error": "deny"}, {"rate": "7/h", "key": "route"}]
+    proxy = limited(rig, redis.port, rig.upstream(), limits, timeout="1s", supervisor="off")
+    until(lambda: up(proxy), 8)
+    assert statuses(proxy, 2) == [200] * 2
+    redis.process.send_signal(signal.SIGSTOP)
+    with proxy.client() as c:
+        c.send(request())
+        until(lambda: scrape(proxy)['outrigger_http_requests_in_flight{route="api"}'] == 1)
+        rewrite(proxy, lambda conf: conf["routes"][0].update(rate_limit=limits[:1]))
+        reload(proxy)
+        assert c.read().status == 429
 
 
 @pytest.mark.parametrize("redis_conf, limit, words", [

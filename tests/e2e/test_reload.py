@@ -88,9 +88,9 @@ def test_a_file_that_is_refused_changes_nothing(rig):
 
 def test_what_is_read_at_start_only(rig):
     proxy = rig.before(rig.upstream())
-    rewrite(proxy, lambda c: c.update(listen="127.0.0.1:1"))
+    rewrite(proxy, lambda c: c.update(workers=7))
     r = proxy.admin("POST", "/reload")
-    assert r.status == 422 and b"'listen' is read at start only" in r.body
+    assert r.status == 422 and b"'workers' is read at start only" in r.body
     assert proxy.ask().status == 200
 
 

@@ -105,6 +105,7 @@ def test_segv_under_load(rig, workers):
     assert all(x["route"] == "/" for x in said(proxy, "request_lost"))
     died = said(proxy, "server_died")
     assert [x["cause"] for x in died] == ["crash"] * len(took) and {x["signal"] for x in died} == {"SEGV"}
+    assert all(32 <= x["connections"] <= 64 for x in died)
     print("ready again after", [f"{1000 * t:.0f} ms" for t in took], "lost", len(lost), "of them named", len(named & lost))
     assert sanitized() or sorted(took)[len(took) // 2] < 0.1, took
     assert f'outrigger_restarts_total{{cause="crash"}} {len(took)}' in proxy.probe("/metrics").body.decode()
