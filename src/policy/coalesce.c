@@ -41,7 +41,7 @@ static const struct conf_key coalesce_keys[] = {
 	CONF_DURATION(CONF, "wait_timeout", wait_timeout_us, "2s", "1ms", "1h", "who has waited so long for the head goes on its own"),
 	CONF_SIZE(CONF, "buffer", buffer, "1MiB", "4KiB", "1GiB", "of a reply's body is kept for those who read slowly, or join late"),
 	CONF_ROW(CONF, "key", key, CONF_T_TEXTS, .preset = "[method, host, target, accept, accept-encoding]", .read = read_part,
-		.help = "what makes two requests equal: method, host, target, or names of request fields; those that an answer's Vary names are added"),
+		.help = "what makes two requests equal: method, host, target, or names of request fields; Vary adds to it"),
 	CONF_ROW(CONF, "include_identity", identity, CONF_T_CUSTOM, .read = read_identity, .example = "header:authorization",
 		.help = "requests with credentials are equal too when these are: header:NAME, cookie:NAME, jwt:CLAIM, or a list of them"),
 	CONF_DRY_RUN(CONF, "count what max_waiters would have refused, and let it pass alone"),

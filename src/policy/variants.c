@@ -39,7 +39,7 @@ static bool rename_flight(struct flight *f, const struct variant *v)
 	return false;
 }
 
-static bool gets(const struct variant *v, const struct member *m)
+static bool is_for(const struct variant *v, const struct member *m)
 {
 	char memory[VARY_TEXT];
 	struct text values;
@@ -53,7 +53,7 @@ static void part_away(struct flight *f, const struct variant *v)
 {
 	list_each(l, &f->away) {
 		struct member *m = member_of(l);
-		if (gets(v, m))
+		if (is_for(v, m))
 			continue;
 		link_remove(l);
 		m->state = MEMBER_TOLD;
@@ -69,7 +69,7 @@ static void part_own(struct flight *f, const struct variant *v)
 {
 	list_each(l, &f->members) {
 		struct member *m = member_of(l);
-		if (m->state != MEMBER_WAITING || m == f->leader || gets(v, m))
+		if (m->state != MEMBER_WAITING || m == f->leader || is_for(v, m))
 			continue;
 		link_remove(l);
 		m->flight = NULL;
