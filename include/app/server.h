@@ -58,7 +58,6 @@ struct server {
 	struct rows        *rows;
 	struct reload      *reload;
 	struct conf_watch  *conf_watch;       /* NULL: nobody asked for it */
-	struct conf        *first;            /* the one it started with: the access log refers to it */
 	enum life           life;             /* written by the control thread only */
 	unsigned            unsettled;        /* what is waited for before it serves: names, keys, flags */
 	bool                asked_to_drain;   /* POST /drain                         */

@@ -155,8 +155,8 @@ void conf_print_reference(const struct conf_block *, unsigned count, struct text
 void conf_print_example(const struct conf_block *, unsigned count, struct text *out);   /* conf/outrigger.yaml: every key with its default */
 /* `outrigger help KEY`, e.g. "retry.budget": false when there is no such key. */
 bool conf_print_key(const struct conf_block *, unsigned count, struct span key, struct text *out);
-/* Each setting of a route with where it came from, for `explain`. */
-void conf_print_route(const struct conf *, const struct conf_route *, struct text *out);
+/* Each setting of a route; with where it came from for `explain`. */
+void conf_print_route(const struct conf *, const struct conf_route *, bool with_origin, struct text *out);
 
 const char *conf_yaml_version(void);
 

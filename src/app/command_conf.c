@@ -197,7 +197,7 @@ static int explain_with(struct conf *conf, struct request *request, struct text 
 			break;
 		}
 	if (verdict == ROUTE_FOUND)
-		conf_print_route(conf, route->conf, out);
+		conf_print_route(conf, route->conf, true, out);
 	else if (verdict == ROUTE_METHOD)
 		text_f(out, "no route: 405 method_not_allowed (allowed: " SPAN_FMT ")\n", SPAN_ARG(allow));
 	else

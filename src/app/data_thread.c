@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "app/access_log.h"
 #include "app/flags.h"
 #include "app/observe.h"
 #include "app/reload.h"
@@ -214,6 +215,7 @@ void data_thread_adopt(struct data_thread *t)
 	t->step.limits = c;
 	t->step.trust = r->trust;
 	t->step.h1 = h1_limits_of(c);
+	access_log_adopt(t->server->access_log, &t->loop.worker);
 	switch_listeners(t);
 	t->report.run = reload_adopted;
 	loop_post(&t->server->control, &t->report);

@@ -71,8 +71,7 @@ static void print_loops(struct metrics *m, struct prom *out)
 	prom_u64(out, "outrigger_buffer_bytes", NULL, 0, buffer_bytes(s));
 	prom_family(out, "outrigger_log_lines_dropped_total", "counter", "Lines that were lost because nobody took them in time.");
 	prom_u64(out, "outrigger_log_lines_dropped_total", &(struct label){ "log", SPAN("event") }, 1, log_dropped());
-	if (s->access_log)
-		prom_u64(out, "outrigger_log_lines_dropped_total", &(struct label){ "log", SPAN("access") }, 1, access_log_dropped(s->access_log));
+	prom_u64(out, "outrigger_log_lines_dropped_total", &(struct label){ "log", SPAN("access") }, 1, access_log_dropped(s->access_log));
 }
 
 static void print_exports(const struct tracing_counts *n, struct prom *out)

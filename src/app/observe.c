@@ -63,8 +63,7 @@ static void over(struct worker *w, const struct exchange *ex)
 		rows_note(s->rows, w->index, ex, &m);
 	if (s->estate)
 		estate_over(&s->threads[w->index].desk, ex);
-	if (s->access_log)
-		access_log_write(s->access_log, w, ex, &m);
+	access_log_write(s->access_log, w, ex, &m);
 	tracing_note(s->tracing, w, ex, &m);
 }
 

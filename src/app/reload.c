@@ -1,8 +1,10 @@
 /* reload.c - see reload.h. All of it on the control thread. */
 #include "app/reload.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
+#include "app/access_log.h"
 #include "app/admin.h"
 #include "app/flags.h"
 #include "app/health.h"
@@ -46,6 +48,7 @@ static void drop_next(struct reload *r)
 	drop_listeners(r);
 	trust_free(r->trust);
 	stores_free(r->stores);
+	access_log_discard(r->server->access_log);
 	conf_unref(r->conf);
 	r->upstreams = NULL;
 	r->trust = NULL;
@@ -83,19 +86,6 @@ void reload_free(struct reload *r)
 
 /* ── what has changed ── */
 
-static bool same_texts(const struct conf_texts *a, const struct conf_texts *b)
-{
-	bool same = a->count == b->count;
-	for (unsigned i = 0; same && i < a->count; i++)
-		same = span_eq(a->at[i], b->at[i]);
-	return same;
-}
-
-static bool same_always(const struct conf_always *a, const struct conf_always *b)
-{
-	return a->status_min == b->status_min && a->status_max == b->status_max && a->slower_us == b->slower_us && a->retried == b->retried;
-}
-
 /* What is read at start only. NULL: the same. */
 static const char *needs_a_restart(const struct conf *a, const struct conf *b)
 {
@@ -115,11 +105,26 @@ static const char *needs_a_restart(const struct conf *a, const struct conf *b)
 		return "admin.token_file";
 	if (!a->client.max_connections_per_ip != !b->client.max_connections_per_ip)
 		return "client.max_connections_per_ip (from or to 0)";
-	if (a->access_log.to != b->access_log.to || !span_eq(a->access_log.file, b->access_log.file) || a->access_log.format != b->access_log.format
-			|| a->access_log.sample != b->access_log.sample || !same_always(&a->access_log.always, &b->access_log.always)
-			|| !same_texts(&a->access_log.skip_paths, &b->access_log.skip_paths))
-		return "access_log";
 	return NULL;
+}
+
+static bool same_texts(const struct conf_texts *a, const struct conf_texts *b)
+{
+	bool same = a->count == b->count;
+	for (unsigned i = 0; same && i < a->count; i++)
+		same = span_eq(a->at[i], b->at[i]);
+	return same;
+}
+
+static bool same_always(const struct conf_always *a, const struct conf_always *b)
+{
+	return a->status_min == b->status_min && a->status_max == b->status_max && a->slower_us == b->slower_us && a->retried == b->retried;
+}
+
+static bool same_access_log(const struct conf_access_log *a, const struct conf_access_log *b)
+{
+	return a->to == b->to && span_eq(a->file, b->file) && a->format == b->format && a->sample == b->sample && same_always(&a->always, &b->always)
+		&& same_texts(&a->skip_paths, &b->skip_paths);
 }
 
 static bool same_health(const struct conf_health *a, const struct conf_health *b)
@@ -145,8 +150,8 @@ static bool same_route(const struct conf *a, const struct conf_route *ra, const 
 	struct text ta, tb;
 	text_init(&ta, ROUTE_TEXT_MAX);
 	text_init(&tb, ROUTE_TEXT_MAX);
-	conf_print_route(a, ra, &ta);
-	conf_print_route(b, rb, &tb);
+	conf_print_route(a, ra, false, &ta);
+	conf_print_route(b, rb, false, &tb);
 	bool same = !ta.cut && !tb.cut && span_eq(text_span(&ta), text_span(&tb));
 	text_fini(&ta);
 	text_fini(&tb);
@@ -168,7 +173,7 @@ static void put_listeners(const struct conf *a, const struct conf *b, struct tex
 			put_name(out, "-", "listener", a->listeners[i].address);
 }
 
-/* "+route search, ~route api, -upstream old" */
+/* "+route search, ~route api, -upstream old, ~access_log" */
 static void put_changes(const struct conf *a, const struct conf *b, struct text *out)
 {
 	for (unsigned i = 0; i < b->route_count; i++) {
@@ -206,6 +211,8 @@ static void put_changes(const struct conf *a, const struct conf *b, struct text 
 			put_name(out, "-", "upstream", a->upstreams[k].name);
 	}
 	put_listeners(a, b, out);
+	if (!same_access_log(&a->access_log, &b->access_log))
+		text_f(out, "%s~access_log", out->len ? ", " : "");
 	if (!out->len)
 		text_add(out, SPAN("no listener, route or upstream is different"));
 }
@@ -311,6 +318,17 @@ static void build(void *self)
 	tell_all(r, data_thread_build);
 }
 
+static bool prepare_access_log(struct reload *r)
+{
+	r->error.len = 0;
+	int error = access_log_prepare(r->server->access_log, r->conf, &r->error);
+	if (error == EACCES && r->server->sandbox.landlock)
+		text_add(&r->error, SPAN(" (in the sandbox it can write only in the folder of the file that 'to' named at the start)"));
+	if (error)
+		text_char(&r->error, '\n');
+	return !error;
+}
+
 int reload_begin(struct reload *r, struct text *out)
 {
 	struct server *s = r->server;
@@ -342,6 +360,8 @@ int reload_begin(struct reload *r, struct text *out)
 		text_f(&r->error, "redis: %s\n", why);
 		return refuse(r, out);
 	}
+	if (!prepare_access_log(r))
+		return refuse(r, out);
 	r->error.len = 0;
 	if (!take_listeners(r))
 		return refuse(r, out);
@@ -444,6 +464,7 @@ void reload_adopted(struct message *m)
 		return;
 	}
 	leave_upstreams(s, r->old_upstreams, r->old_count, s->upstreams, s->conf->upstream_count);
+	access_log_adopted(s->access_log);
 	leave_listeners(r);
 	drop_old(r);
 	r->conf = NULL;                           /* the server's now */

@@ -134,12 +134,6 @@ static void reload(struct server *s)
 	text_fini(&changes);
 }
 
-static void reopen(struct server *s)
-{
-	if (s->access_log)
-		access_log_reopen(s->access_log);
-}
-
 /* One that came to the supervisor as well as here, from a terminal or to the whole group, counts once. */
 static void stop_as_often(struct server *s)
 {
@@ -159,7 +153,7 @@ static void take_orders(struct server *s)
 	if (orders & ORDER_RELOAD)
 		reload(s);
 	if (orders & ORDER_REOPEN)
-		reopen(s);
+		access_log_reopen(s->access_log);
 	stop_as_often(s);
 }
 
@@ -169,7 +163,7 @@ static void on_signal(uv_signal_t *handle, int number)
 	switch (number) {
 	case SIGQUIT:       server_stop(s, true); break;
 	case SIGHUP:        reload(s); break;
-	case SIGUSR1:       reopen(s); break;
+	case SIGUSR1:       access_log_reopen(s->access_log); break;
 	case ORDERS_SIGNAL: take_orders(s); break;
 	default:
 		s->direct_stops++;
@@ -345,6 +339,17 @@ static int take_sockets(struct server *s, const struct server_start *how)
 	return EXIT_DONE;
 }
 
+static bool open_access_log(struct server *s)
+{
+	struct text why;
+	text_init(&why, 8192);
+	s->access_log = access_log_new(s->conf, &s->control, s->thread_count, &why);
+	if (!s->access_log)
+		fprintf(stderr, "outrigger: " SPAN_FMT "\n", SPAN_ARG(text_span(&why)));
+	text_fini(&why);
+	return s->access_log != NULL;
+}
+
 /* Everything that can fail before anybody is served. */
 static int prepare(struct server *s, const struct server_start *how)
 {
@@ -375,10 +380,8 @@ static int prepare(struct server *s, const struct server_start *how)
 	int code = take_sockets(s, how);
 	if (code != EXIT_DONE)
 		return code;
-	if (c->access_log.to != CONF_LOG_OFF && !(s->access_log = access_log_new(&c->access_log, &s->control, s->thread_count, why))) {
-		fprintf(stderr, "outrigger: access_log: %s\n", why);
+	if (!open_access_log(s))
 		return EXIT_LISTEN;
-	}
 	char because[256];
 	s->resolver = resolver_new(&s->control.uv);
 	if (!(s->flags = flags_new(s)))
@@ -488,7 +491,6 @@ static void tear_down(struct server *s, bool own_sockets)
 	free(s->threads);
 	free(s->upstreams);
 	conf_unref(s->conf);
-	conf_unref(s->first);
 }
 
 static void look_after_upstreams(struct server *s)
@@ -508,7 +510,6 @@ int server_run(struct conf *conf, const struct server_start *how)
 	if (!s)
 		return EXIT_INTERNAL;
 	s->conf = conf;
-	s->first = conf_ref(conf);
 	s->reload = reload_new(s, how->reader ? *how->reader : (struct conf_reader){ 0 });
 	int code = s->reload ? prepare(s, how) : EXIT_INTERNAL;
 	if (code != EXIT_DONE)

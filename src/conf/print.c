@@ -237,9 +237,9 @@ void conf_print_json(const struct conf *conf, struct text *out)
 	json_close(&json, '}');
 }
 
-void conf_print_route(const struct conf *conf, const struct conf_route *route, struct text *out)
+void conf_print_route(const struct conf *conf, const struct conf_route *route, bool with_origin, struct text *out)
 {
-	struct printer p = { .emit = { .out = out }, .conf = conf, .with_origin = true };
+	struct printer p = { .emit = { .out = out }, .conf = conf, .with_origin = with_origin };
 	print_route_keys(&p, route);
 	for (unsigned i = 0; i < route->other_count; i++) {       /* the same keys, over another upstream's */
 		text_f(out, "\n# and for requests that go to " SPAN_FMT ":\n", SPAN_ARG(route->others[i].upstream->name));

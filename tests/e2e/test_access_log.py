@@ -10,8 +10,9 @@ import time
 
 from client import request
 from load import Load
-from proxy import BIN, WORKERS, environment
+from proxy import BIN, WORKERS, environment, sanitized
 from test_admin import metrics, scrape, until
+from test_reload import reload, rewrite
 from upstream import hang, hangup, reply
 
 TIME = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d\d\dZ")
@@ -204,7 +205,7 @@ def test_reopened_by_usr1(rig):
 def test_a_file_that_cannot_be_opened(rig):
     proxy = rig.outrigger(wait=False, access_log={"to": "{TMP}/no/such/folder/log"}, routes=[{"path": "/", "respond": {"status": 200}}])
     assert proxy.process.wait(5) == 69
-    assert "access_log: No such file or directory" in proxy.err
+    assert f"access_log: {proxy.tmp}/no/such/folder/log: No such file or directory" in proxy.err
     proxy.process = subprocess.Popen(["true"])        # for the questions at the end: this one left with 0
     proxy.process.wait()
 
@@ -304,3 +305,210 @@ def test_the_last_lines_are_not_lost(rig):
         proxy.ask("GET", f"/{i}")
     proxy.stop()
     assert {x["path"] for x in proxy.access_log(20)} == {f"/{i}" for i in range(20)}
+
+
+# ── changed by a reload ──
+
+CLF = re.compile(r'127\.0\.0\.1 - - \[[^]]+\] "GET (/[^ ]*) HTTP/1\.1" 200 \d+ "-" "-"')
+DROPPED = 'outrigger_log_lines_dropped_total{log="access"}'
+
+
+def change(proxy, **settings):
+    rewrite(proxy, lambda c: c["access_log"].update(settings))
+    return reload(proxy)
+
+
+def lines_of(file):
+    """Those that are whole."""
+    text = file.read_text()
+    return text[:text.rfind("\n") + 1].splitlines()
+
+
+def opened(proxy):
+    folder, names = f"/proc/{proxy.pid}/fd", []
+    for n in os.listdir(folder):
+        try:
+            names.append(os.readlink(f"{folder}/{n}"))
+        except FileNotFoundError:              # closed meanwhile
+            pass
+    return names
+
+
+def test_what_is_logged_can_be_changed(rig):
+    up = rig.upstream()
+    up.on["/sick"] = reply(b"", 500)
+    proxy = rig.before(up)
+
+    def logged(*paths):
+        """What the log says of these, asked one after the other, with one behind them that it always mentions."""
+        before = len(proxy.out_file.read_text().splitlines())
+        for path in paths:
+            proxy.ask("GET", path)
+        time.sleep(0.15)
+        return proxy.out_file.read_text().splitlines()[before:]
+
+    def paths(lines):
+        return sorted(json.loads(x)["path"] for x in lines)
+    assert paths(logged("/a", "/quiet", "/sick")) == ["/a", "/quiet", "/sick"]
+    assert change(proxy, skip_paths=["/quiet"]) == "~access_log\n"
+    assert paths(logged("/a", "/quiet", "/sick")) == ["/a", "/sick"]
+    change(proxy, sample="0%")
+    assert paths(logged("/a", "/quiet", "/sick")) == ["/sick"]
+    change(proxy, always={"status": "off"})
+    assert logged("/a", "/quiet", "/sick") == []
+    change(proxy, sample="100%", format="clf")
+    assert [CLF.fullmatch(x)[1] for x in logged("/a", "/quiet")] == ["/a"]
+    change(proxy, format="text", skip_paths=[])
+    assert sorted(x.split()[4] for x in logged("/a", "/quiet")) == ["h.example/a", "h.example/quiet"]
+    assert reload(proxy) == "no listener, route or upstream is different\n"
+    assert metrics(proxy)[DROPPED] == 0
+
+
+def test_the_log_moves_under_load(rig):
+    """From file to file to standard output and back, each place with a form of its own: each request has one line, of the form of its place."""
+    proxy = rig.before(rig.upstream(), access_log={"to": "{TMP}/a", "format": "json"})
+    a, b, rotated = proxy.tmp / "a", proxy.tmp / "b", proxy.tmp / "b.1"
+    loads = []
+
+    def under_load(*moves):
+        load = Load(("127.0.0.1", proxy.port), 4, target="/x")
+        loads.append(load)
+        load.wait_for(50)
+        for to, form in moves:
+            change(proxy, to=str(to), format=form)
+            load.wait_for(len(load.outcomes) + 50)
+        return load
+    under_load((b, "clf"), (a, "json"), (b, "clf"), ("stdout", "otel")).stop()
+    change(proxy, to="off")
+    assert proxy.ask().status == 200           # and has no line
+    change(proxy, to="stdout")
+    under_load((b, "clf"))
+    b.rename(rotated)                          # it is still opened again
+    proxy.signal(signal.SIGUSR1)
+    until(b.exists)
+    loads[1].wait_for(len(loads[1].outcomes) + 50)
+    loads[1].stop()
+    requests = sum(len(x.outcomes) for x in loads)
+    assert not loads[0].failed + loads[1].failed and requests >= 400
+    until(lambda: sum(len(lines_of(f)) for f in (a, b, rotated, proxy.out_file)) >= requests)
+    time.sleep(0.1)
+    ids = [json.loads(x)["request_id"] for x in lines_of(a)]
+    ids += [otel_record(json.loads(x))[2]["outrigger.request_id"] for x in lines_of(proxy.out_file)]
+    assert len(ids) == len(set(ids)) and all(CLF.fullmatch(x) for f in (b, rotated) for x in lines_of(f))
+    assert min(len(lines_of(f)) for f in (a, b, rotated, proxy.out_file)) >= 40
+    assert len(ids) + len(lines_of(b)) + len(lines_of(rotated)) == requests
+    assert metrics(proxy)[DROPPED] == 0
+    until(lambda: str(a) not in opened(proxy) and str(rotated) not in opened(proxy))
+    assert opened(proxy).count(str(b)) == 1
+
+
+def test_settings_change_under_load(rig):
+    """The form alternates while clients are served, then all is sampled away: no line is torn, none is missing, none comes late."""
+    proxy = rig.before(rig.upstream())
+    load = Load(("127.0.0.1", proxy.port), 4, target="/x")
+    load.wait_for(50)
+    for i in range(8):
+        change(proxy, format=("clf", "json")[i % 2], skip_paths=[f"/{n}" for n in range(i)])
+        load.wait_for(len(load.outcomes) + 20)
+    before = len(load.outcomes)
+    change(proxy, sample="0%", always={"slower_than": "0s"})
+    behind = len(load.outcomes) + 4            # one of each client may have ended that it has not read yet
+    load.wait_for(behind + 100)
+    load.stop()
+    assert not load.failed
+    time.sleep(0.1)
+    lines = lines_of(proxy.out_file)
+    assert all(CLF.fullmatch(x) or json.loads(x)["path"] == "/x" for x in lines)
+    assert {x[0] for x in lines} == {"{", "1"}
+    assert before <= len(lines) <= behind and metrics(proxy)[DROPPED] == 0
+
+
+def test_off_and_on_again(rig):
+    proxy = rig.before(rig.upstream(), access_log={"to": "off"})
+    proxy.ask("GET", "/unheard")
+    assert metrics(proxy)[DROPPED] == 0
+    assert change(proxy, to="stdout", format="json") == "~access_log\n"
+    proxy.ask("GET", "/heard")
+    assert [x["path"] for x in proxy.access_log(1)] == ["/heard"]
+    change(proxy, to="off")
+    proxy.ask("GET", "/unheard")
+    proxy.signal(signal.SIGUSR1)               # nothing to open
+    change(proxy, to="stderr")
+    proxy.ask("GET", "/on-stderr")
+    until(lambda: '"/on-stderr"' in proxy.err)
+    assert [x["path"] for x in proxy.access_log(1)] == ["/heard"] and "/unheard" not in proxy.err
+
+
+def test_a_successor_goes_on_with_the_file_of_the_reload(rig):
+    proxy = rig.before(rig.upstream(), access_log={"to": "{TMP}/a", "format": "json"})
+    change(proxy, to=f"{proxy.tmp}/b")
+    before = proxy.pid
+    os.kill(before, signal.SIGKILL)
+    until(lambda: proxy.pid not in (before, proxy.process.pid))
+    proxy.ask("GET", "/behind")
+    until(lambda: "/behind" in (proxy.tmp / "b").read_text())
+    assert (proxy.tmp / "a").read_text() == ""
+
+
+def test_a_file_that_cannot_be_opened_is_refused_as_a_whole(rig):
+    folder = rig.tmp / "logs"
+    folder.mkdir()
+    (folder / "closed").mkdir(mode=0o500)
+    proxy = rig.before(rig.upstream(), access_log={"to": str(folder / "a"), "format": "json"})
+    sandbox = proxy.probe("/status.json").json()["sandbox"]
+    cases = [(folder / "no/such/log", "No such file or directory"), (folder / "closed", "Is a directory")]
+    if os.geteuid() or sandbox["capabilities"] != "as started":
+        cases.append((folder / "closed/log", "Permission denied"))
+    if sandbox["landlock"]:                    # elsewhere than where the start's file is
+        cases += [(rig.tmp / "b", "Permission denied (in the sandbox it can write only in the folder of the file that 'to' named at the start)")]
+    good = proxy.file.read_text()
+    for n, (file, why) in enumerate(cases, 1):
+        rewrite(proxy, lambda c: c["access_log"].update(to=str(file), format="clf", sample="0%") or c["routes"][0].update(timeout="7s"))
+        r = proxy.admin("POST", "/reload")
+        assert r.status == 422 and r.body.decode().startswith(f"access_log: {file}: {why}"), r.body
+        assert [e["error"] for e in proxy.events() if e["event"] == "reload_refused"][-1].startswith(f"access_log: {file}: {why}")
+        assert proxy.ask("GET", f"/{n}").status == 200
+        until(lambda: len(lines_of(folder / "a")) == n)
+        assert json.loads(lines_of(folder / "a")[-1])["path"] == f"/{n}"
+        assert "7s" not in proxy.admin("GET", "/config.yaml").body.decode()
+    assert not (rig.tmp / "b").exists() and metrics(proxy)["outrigger_config_last_reload_successful"] == 0
+    proxy.file.write_text(good)
+    reload(proxy)
+    change(proxy, to=str(folder / "b"))
+    until(lambda: str(folder / "a") not in opened(proxy))
+    proxy.ask("GET", "/there")
+    until(lambda: len(lines_of(folder / "b")) == 1)
+
+
+def test_a_reader_that_stopped_is_left_behind(rig):
+    """Nobody reads the pipe, and the log moves to a file: new lines are there at once, and what the pipe did not take is counted."""
+    proxy = rig.before(rig.upstream(), access_log={"to": "{TMP}/start", "format": "json"})
+    file = proxy.tmp / "file"
+    proxy.stop()
+    ours, theirs = os.pipe()
+    proxy.process = subprocess.Popen([BIN, "run", "-c", str(proxy.file)], stdout=theirs, stderr=open(proxy.err_file, "wb"), env=environment())
+    os.close(theirs)
+    assert proxy.ready()
+    change(proxy, to="stdout")
+    with proxy.client() as c:
+        for _ in range(700):
+            assert c.ask("GET", "/" + "x" * 2000).status == 200
+        until(lambda: scrape(proxy)[DROPPED] > 0)
+        before = metrics(proxy)[DROPPED]
+        began = time.monotonic()
+        change(proxy, to=str(file))
+        assert c.ask("GET", "/there").status == 200
+        until(lambda: len(lines_of(file)) == 1)
+        assert time.monotonic() - began < 0.9 or sanitized()
+        until(lambda: scrape(proxy)[DROPPED] > before)
+    os.set_blocking(ours, False)
+    took = os.read(ours, 1 << 20)
+    while True:
+        try:
+            took += os.read(ours, 1 << 20)
+        except BlockingIOError:
+            break
+    assert took.count(b"\n") + metrics(proxy)[DROPPED] == 700
+    assert all(json.loads(x)["status"] == 200 for x in took.splitlines()[:took.count(b"\n")])
+    proxy.stop()
+    os.close(ours)

@@ -56,7 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		conf_print(conf, true, &out);
 		conf_print_json(conf, &out);
 		for (unsigned i = 0; i < conf->route_count; i++)
-			conf_print_route(conf, &conf->routes[i], &out);
+			conf_print_route(conf, &conf->routes[i], true, &out);
 		text_fini(&out);
 		check_round_trip(conf);
 	}

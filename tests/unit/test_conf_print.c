@@ -105,7 +105,7 @@ static void test_origins(void **state)
 
 	struct text route;
 	text_init(&route, 1 << 16);
-	conf_print_route(t.conf, &t.conf->routes[0], &route);
+	conf_print_route(t.conf, &t.conf->routes[0], true, &route);
 	assert_true(says(&route, "timeout: 8s", "--set"));
 	assert_true(says(&route, "per_try_timeout: 1500ms", "upstream line 10"));
 	assert_true(says(&route, "retry_on: [reset]", "defaults line 5"));
@@ -114,11 +114,11 @@ static void test_origins(void **state)
 	assert_true(says(&route, "status: 200", "route line 24"));
 	assert_true(says(&route, "prefix: /z", "route line 21"));
 	route.len = 0;
-	conf_print_route(t.conf, &t.conf->routes[1], &route);
+	conf_print_route(t.conf, &t.conf->routes[1], true, &route);
 	assert_true(says(&route, "enabled: false", "route line 25"));
 	assert_true(says(&route, "timeout: 20s", "defaults line 4"));
 	route.len = 0;
-	conf_print_route(t.conf, &t.conf->routes[4], &route);
+	conf_print_route(t.conf, &t.conf->routes[4], true, &route);
 	assert_true(says(&route, "upstream: {b: 99.5%, a: 0.5%}", "route line 28"));
 	assert_true(says(&route, "per_try_timeout: 0s", "default"));
 	assert_true(says(&route, "per_try_timeout: 1500ms", "upstream line 10"));      /* of a */
@@ -165,7 +165,7 @@ static void test_secrets(void **state)
 	assert_non_null(t.conf);
 	struct text out = printed(t.conf, true);
 	conf_print_json(t.conf, &out);
-	conf_print_route(t.conf, &t.conf->routes[0], &out);
+	conf_print_route(t.conf, &t.conf->routes[0], true, &out);
 	assert_false(try_contains(&out, "hunter2"));
 	assert_true(try_contains(&out, "password: \"(hidden)\""));
 	text_fini(&out);
