@@ -15,8 +15,8 @@ endif
 .DEFAULT_GOAL := all
 
 # ── packages (Debian's names, | for or; elsewhere `make packages` looks for the libraries, names what is missing and stops) ──
-PACKAGES_BUILD := gcc make pkg-config libc6-dev libuv1-dev libyaml-dev libcurl4-openssl-dev libssl-dev libc-ares-dev libpcre2-dev libhiredis-dev libxxhash-dev zlib1g-dev libjansson-dev libcjose-dev libllhttp-dev|node-llhttp
-PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev clang libclang-rt-dev|libclang-rt-14-dev python3 python3-pytest python3-yaml python3-jwt python3-cryptography curl redis-server $(if $(shell command -v promtool),,prometheus) chromium $(if $(shell command -v npm),,nodejs npm)
+PACKAGES_BUILD := gcc make pkg-config libc6-dev libuv1-dev libyaml-dev libcurl4-openssl-dev libssl-dev libc-ares-dev libpcre2-dev libhiredis-dev libxxhash-dev libisal-dev libjansson-dev libcjose-dev libllhttp-dev|node-llhttp
+PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev zlib1g-dev clang libclang-rt-dev|libclang-rt-14-dev python3 python3-pytest python3-yaml python3-jwt python3-cryptography curl redis-server $(if $(shell command -v promtool),,prometheus) chromium $(if $(shell command -v npm),,nodejs npm)
 PACKAGES_DEB   := $(PACKAGES_BUILD) dpkg-dev gzip
 PACKAGES_SHIP  := $(PACKAGES_DEB) lintian mandoc man-db systemd strace procps fish zsh curl python3 python3-pytest python3-yaml
 PACKAGES_ROOTS := $(PACKAGES_SHIP) debootstrap iproute2 util-linux
@@ -24,7 +24,7 @@ PACKAGES_BENCH := $(PACKAGES_BUILD) nginx-light haproxy strace python3
 
 # ── libraries ──
 CORE_LIBS := yaml-0.1 libpcre2-8 libcrypto jansson
-EDGE_LIBS := libuv libcurl libcares openssl hiredis cjose zlib
+EDGE_LIBS := libuv libcurl libcares openssl hiredis cjose libisal
 PKG        = $(shell pkg-config $(1) $(2) 2>/dev/null)
 ifneq ($(shell pkg-config --exists libllhttp 2>/dev/null && echo yes),)
   LLHTTP_CFLAGS := $(call PKG,--cflags,libllhttp)
@@ -119,7 +119,7 @@ $B/libedge.a: $(EDGE_OBJ)
 	$Qrm -f $@; $(if $(filter fuzz,$(VARIANT)),llvm-ar-14,gcc-ar) rcs $@ $(EDGE_OBJ)
 $B/edge-unit/%: $B/tests/edge/%.o $(patsubst %.c,$B/%.o,$(filter-out tests/edge/test_%,$(wildcard tests/edge/*.c))) $B/libedge.a $B/libcore.a
 	@mkdir -p $(@D)
-	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(EDGE_LINK) $(CORE_LINK)
+	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka -lz $(EDGE_LINK) $(CORE_LINK)
 $B/fuzz/%: $B/tests/fuzz/%.o $(RIG_OBJ) $B/libcore.a
 	@mkdir -p $(@D)
 	$Q$(CC) $(LDFLAGS_ALL) -o $@ $^ $(CORE_LINK)

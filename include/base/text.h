@@ -16,6 +16,9 @@ void text_fini(struct text *);
 void text_add(struct text *, struct span);
 void text_char(struct text *, char);
 void text_u64(struct text *, uint64_t);
+/* Room for n bytes in one run at the end, to write into directly; text_grew says how many were. NULL: no room, and it is cut. */
+char *text_room(struct text *, size_t n);
+static inline void text_grew(struct text *t, size_t n) { t->len += n; }
 void text_f(struct text *, const char *format, ...) __attribute__((format(printf, 2, 3)));    /* not for the data path */
 static inline struct span text_span(const struct text *t) { return (struct span){ t->at, t->len }; }
 

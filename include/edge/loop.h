@@ -48,6 +48,7 @@ void loop_run(struct loop *);             /* until loop_stop */
 void loop_bury(struct loop *);            /* frees what was closed; for tearing down while the loop does not run */
 void loop_stop(struct loop *);            /* own thread only; others send a message */
 bool loop_watch(struct loop *, struct watch *, int fd, uint32_t events);
+bool loop_watch_room(struct loop *, struct watch *, int fd);     /* once: it takes something again */
 void loop_unwatch(struct loop *, struct watch *);
 void loop_post(struct loop *, struct message *);          /* any thread; worker_post() comes here */
 static inline void chore_init(struct chore *c, void (*run)(struct chore *)) { link_init(&c->link); c->run = run; }

@@ -271,6 +271,13 @@ static void drain_and_tick(struct access_log *log)
 		worker_arm(&log->control->worker, &log->tick, TICK_US, ticked);
 }
 
+/* Not here: what is done may close an outlet, also one that the loop is about to tell us of. */
+static void take_more(void *self)
+{
+	struct access_log *log = self;
+	worker_arm(&log->control->worker, &log->tick, 0, ticked);
+}
+
 static void bell_rang(uv_async_t *bell) { drain_and_tick(bell->data); }
 
 /* ── other settings ── */
@@ -288,9 +295,10 @@ static void discard(struct settings *s)
 	settings_unref(s);
 }
 
-/* `before`: goes on if the log stays where it is. NULL: errno says why. */
-static struct settings *settings_new(struct conf *conf, const struct settings *before)
+/* The outlet that there is goes on if the log stays where it is. NULL: errno says why. */
+static struct settings *settings_new(struct access_log *log, struct conf *conf)
 {
+	const struct settings *before = log->now;
 	const struct conf_access_log *c = &conf->access_log, *b = before ? &before->conf->access_log : NULL;
 	struct settings *s = calloc(1, sizeof(*s));
 	if (!s)
@@ -300,7 +308,7 @@ static struct settings *settings_new(struct conf *conf, const struct settings *b
 	s->moves = !b || b->to != c->to || !span_eq(b->file, c->file);
 	if (!s->moves)
 		s->outlet = before->outlet;
-	else if (c->to != CONF_LOG_OFF && !(s->outlet = outlet_open(c))) {
+	else if (c->to != CONF_LOG_OFF && !(s->outlet = outlet_open(c, (struct outlet_room){ log->control, take_more, log }))) {
 		int error = errno;
 		settings_unref(s);
 		errno = error;
@@ -319,7 +327,7 @@ static int say(int error, const struct conf_access_log *conf, struct text *why)
 
 int access_log_prepare(struct access_log *log, struct conf *conf, struct text *why)
 {
-	log->next = settings_new(conf, log->now);
+	log->next = settings_new(log, conf);
 	return log->next ? 0 : say(errno, &conf->access_log, why);
 }
 
@@ -410,8 +418,9 @@ static void free_log(struct access_log *log)
 struct access_log *access_log_new(struct conf *conf, struct loop *control, unsigned workers, struct text *why)
 {
 	struct access_log *log = calloc(1, sizeof(*log));
-	if (log && (log->now = settings_new(conf, NULL)) && make_rings(log, workers) && uv_async_init(&control->uv, &log->bell, bell_rang) == 0) {
+	if (log)
 		log->control = control;
+	if (log && (log->now = settings_new(log, conf)) && make_rings(log, workers) && uv_async_init(&control->uv, &log->bell, bell_rang) == 0) {
 		log->bell.data = log;
 		return log;
 	}

@@ -1,4 +1,4 @@
-/* gzip.h - a text packed (RFC 1952), as fast as zlib can: pages of numbers become a tenth all the same. */
+/* gzip.h - a text packed (RFC 1952), quickly: a page of numbers becomes a twentieth all the same. */
 #ifndef SRC_APP_GZIP_H
 #define SRC_APP_GZIP_H
 

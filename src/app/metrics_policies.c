@@ -17,7 +17,7 @@ static void note_kind(void *self, const struct core_kind *kind, struct span name
 	kinds->at[kinds->count++] = kind;
 }
 
-struct family { struct samples samples; struct prom *out; const struct core_series *series; struct label labels[SAMPLE_LABELS]; };
+struct family { struct samples samples; struct prom *out; uint64_t now_us; const struct core_series *series; struct label labels[SAMPLE_LABELS]; };
 
 static unsigned join_labels(struct family *f, const struct label *more, unsigned count)
 {
@@ -43,16 +43,17 @@ static void read_core(void *self, const struct core_kind *kind, struct span name
 {
 	struct family *f = self;
 	f->labels[0] = (struct label){ kind->label, name };
-	f->series->read(core, clock_now_us(), &f->samples);
+	f->series->read(core, f->now_us, &f->samples);
 }
 
 void metrics_of_policies(const struct server *s, struct prom *out)
 {
 	struct kinds kinds = { .count = 0 };
+	uint64_t now_us = clock_now_us();
 	shared_each(s->shared, NULL, note_kind, &kinds);
 	for (unsigned k = 0; k < kinds.count; k++)
 		for (const struct core_series *series = kinds.at[k]->series; series && series->name; series++) {
-			struct family f = { .samples = { put_real, put_hist }, .out = out, .series = series };
+			struct family f = { .samples = { put_real, put_hist }, .out = out, .now_us = now_us, .series = series };
 			prom_family(out, series->name, series->type, series->help);
 			shared_each(s->shared, kinds.at[k], read_core, &f);
 		}

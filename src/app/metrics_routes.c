@@ -16,12 +16,13 @@ static void print_requests(const struct server *s, struct prom *out)
 			if (route_statuses(s, i, (enum method)m, by_status) == 0)
 				continue;
 			for (unsigned k = 0; k < STATUS_SLOTS; k++) {
+				if (!by_status[k])
+					continue;
 				char code[4] = { (char)('0' + (k + STATUS_FIRST) / 100), (char)('0' + k / 10 % 10), (char)('0' + k % 10), 0 };
 				const struct label labels[] = {
 					route_label(s, i), { "method", span_of(method_name((enum method)m)) }, { "code", { code, 3 } },
 				};
-				if (by_status[k])
-					prom_u64(out, "outrigger_http_requests_total", labels, 3, by_status[k]);
+				prom_u64(out, "outrigger_http_requests_total", labels, 3, by_status[k]);
 			}
 		}
 }

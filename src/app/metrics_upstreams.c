@@ -10,11 +10,12 @@ static void print_replies(const struct server *s, struct prom *out)
 	prom_family(out, "outrigger_upstream_requests_total", "counter", "Tries that were answered, by status.");
 	for (unsigned i = 0; i < s->conf->upstream_count; i++)
 		for (unsigned k = 0; k < STATUS_SLOTS; k++) {
+			uint64_t n = upstream_total(s, i, offsetof(struct upstream_stats, replies) + k * sizeof(uint64_t));
+			if (!n)
+				continue;
 			char code[4] = { (char)('0' + (k + STATUS_FIRST) / 100), (char)('0' + k / 10 % 10), (char)('0' + k % 10), 0 };
 			const struct label labels[] = { upstream_label(s, i), { "code", { code, 3 } } };
-			uint64_t n = upstream_total(s, i, offsetof(struct upstream_stats, replies) + k * sizeof(uint64_t));
-			if (n)
-				prom_u64(out, "outrigger_upstream_requests_total", labels, 2, n);
+			prom_u64(out, "outrigger_upstream_requests_total", labels, 2, n);
 		}
 }
 

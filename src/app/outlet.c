@@ -55,7 +55,7 @@ static void free_outlet(struct outlet *o)
 	free(o);
 }
 
-struct outlet *outlet_open(const struct conf_access_log *conf)
+struct outlet *outlet_open(const struct conf_access_log *conf, struct outlet_room room)
 {
 	struct outlet *o = calloc(1, sizeof(*o));
 	if (!o || !outlet_make_room(o, BYTES)) {
@@ -72,11 +72,20 @@ struct outlet *outlet_open(const struct conf_access_log *conf)
 		return NULL;
 	}
 	use(o, fd);
+	o->room = room;
 	return o;
+}
+
+static void await_no_more(struct outlet *o)
+{
+	if (o->awaits)
+		loop_unwatch(o->room.loop, &o->watch);
+	o->awaits = false;
 }
 
 void outlet_close(struct outlet *o)
 {
+	await_no_more(o);
 	if (o->owns_fd)
 		close(o->fd);
 	free_outlet(o);
@@ -88,6 +97,7 @@ bool outlet_reopen(struct outlet *o, struct span file)
 	if (fd < 0)
 		return false;
 	outlet_write(o);
+	await_no_more(o);
 	close(o->fd);
 	use(o, fd);
 	return true;
@@ -112,20 +122,43 @@ bool outlet_make_room(struct outlet *o, size_t more)
 	return true;
 }
 
+static void there_is_room(struct watch *w, uint32_t events)
+{
+	struct outlet *o = container_of(w, struct outlet, watch);
+	(void)events;
+	await_no_more(o);
+	o->room.ready(o->room.self);
+}
+
+/* Or else its reader would get one pipeful per tick of the owner's. */
+static void await_room(struct outlet *o)
+{
+	o->watch.ready = there_is_room;
+	if (!o->awaits)
+		o->awaits = loop_watch_room(o->room.loop, &o->watch, o->fd);
+}
+
 /* Standard output may be shared, so it is not ours to make non-blocking: for pipes and terminals we look before each small write. */
-static ssize_t write_some(const struct outlet *o)
+static ssize_t write_some(struct outlet *o)
 {
 	const char *at = o->bytes + o->from;
 	size_t len = o->to - o->from;
 	struct pollfd p = { .fd = o->fd, .events = POLLOUT };
 
-	if (o->is_socket)
-		return send(o->fd, at, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (o->is_socket) {
+		ssize_t n = send(o->fd, at, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n < 0 && errno == EAGAIN)
+			await_room(o);
+		return n;
+	}
 	if (len > o->write_max) {                 /* whole lines, when there is one that fits: others may write here too */
 		const char *end = memrchr(at, '\n', o->write_max);
 		len = end ? (size_t)(end + 1 - at) : o->write_max;
 	}
-	if (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT))
+	int ready = poll(&p, 1, 0);
+	if (ready == 0)
+		await_room(o);                    /* not for one that has failed: that would be "ready" at once, and for ever */
+	if (ready != 1 || !(p.revents & POLLOUT))
 		return -1;
 	return write(o->fd, at, len);
 }

@@ -6,18 +6,25 @@
 #define SRC_APP_OUTLET_H
 
 #include "conf/conf.h"
+#include "edge/loop.h"
+
+/* Who is told, once, that an outlet which was full takes more; not for files, which are never full for a moment only. */
+struct outlet_room { struct loop *loop; void (*ready)(void *self); void *self; };
 
 struct outlet {
 	struct outlet *next;                  /* the owner's: of those that are to be closed */
 	uint64_t until_us;                    /* the owner's: ... and then at the latest     */
 	int      fd;
 	bool     owns_fd, is_socket, complained;
+	struct outlet_room room;
+	struct watch watch;                   /* for it; while `awaits` */
+	bool     awaits;
 	size_t   write_max;
 	size_t   from, to, size;
 	char    *bytes;
 };
 
-struct outlet *outlet_open(const struct conf_access_log *);        /* NULL: errno says why. Not for `off` */
+struct outlet *outlet_open(const struct conf_access_log *, struct outlet_room);    /* NULL: errno says why. Not for `off` */
 void outlet_close(struct outlet *);
 /* The file of that name from now on; the one before gets what is here already. false: errno, and it is as it was. */
 bool outlet_reopen(struct outlet *, struct span file);

@@ -1,4 +1,4 @@
-/* pen.h - writes a line of the access log into memory of the caller: no printf, nothing but stores. What does not fit sets `full`. */
+/* pen.h - writes a line (of the access log, of /metrics) into memory of the caller: no printf, nothing but stores. What does not fit sets `full`. */
 #ifndef SRC_APP_PEN_H
 #define SRC_APP_PEN_H
 

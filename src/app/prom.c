@@ -1,9 +1,13 @@
-/* prom.c - see prom.h. */
+/* prom.c - see prom.h. A page has tens of thousands of lines: each is written where it will stand, all of it or nothing. */
 #include "prom.h"
 
-#include "base/must.h"
+#include <float.h>
+#include <stdio.h>
 
-enum { LABELS_MAX = 8, PREFIX_MAX = 512 };
+#include "base/must.h"
+#include "pen.h"
+
+enum { LINE_BYTES = 4096, PREFIX_BYTES = LINE_BYTES / 2 };      /* what is in them comes from the configuration, where names have a limit */
 
 static const uint64_t usual_bounds_us[] = {
 	1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000, 30000000, 60000000,
@@ -11,7 +15,7 @@ static const uint64_t usual_bounds_us[] = {
 
 static void add(struct text *out, const char *s) { text_add(out, span_of(s)); }
 
-/* 2500: 0.0025. OpenMetrics wants "1.0" where Prometheus says "1": a label's value is text, and must be the same from everybody. */
+/* 2500: 0.0025"}. OpenMetrics wants "1.0" where Prometheus says "1": a label's value is text, and must be the same from everybody. */
 static void write_bound(struct text *out, uint64_t us, bool openmetrics)
 {
 	char digits[6];
@@ -25,13 +29,28 @@ static void write_bound(struct text *out, uint64_t us, bool openmetrics)
 	if (n)
 		text_char(out, '.');
 	text_add(out, (struct span){ digits, n });
-	if (!n && openmetrics)
-		add(out, ".0");
+	add(out, n || !openmetrics ? "\"} " : ".0\"} ");
+}
+
+static void add_bound(struct prom *p, uint64_t us)
+{
+	struct prom_bound *b = &p->bound[p->bound_count++];
+	struct text t;
+	text_over(&t, b->text, sizeof(b->text));
+	if (us == UINT64_MAX)
+		add(&t, "+Inf\"} ");
+	else
+		write_bound(&t, us, p->openmetrics);
+	must(!t.cut);
+	b->len = (unsigned)t.len;
+	b->us = us;
+	b->below = p->bound_count > 1 ? b[-1].below : 0;
+	while (b->below < HIST_BUCKETS && hist_bucket_top_us(b->below) <= us)
+		b->below++;
 }
 
 void prom_begin(struct prom *p, struct text *out, bool openmetrics, const uint64_t *bound_us, unsigned bound_count)
 {
-	unsigned below = 0;
 	if (!bound_count) {
 		bound_us = usual_bounds_us;
 		bound_count = sizeof(usual_bounds_us) / sizeof(*usual_bounds_us);
@@ -39,17 +58,11 @@ void prom_begin(struct prom *p, struct text *out, bool openmetrics, const uint64
 	must(bound_count <= PROM_BOUNDS_MAX);
 	p->out = out;
 	p->openmetrics = openmetrics;
-	p->bound_count = bound_count;
-	for (unsigned i = 0; i < bound_count; i++) {
-		struct text t;
-		text_over(&t, p->bound[i].text, sizeof(p->bound[i].text));
-		write_bound(&t, bound_us[i], openmetrics);
-		p->bound[i].us = bound_us[i];
-		while (below < HIST_BUCKETS && hist_bucket_top_us(below) <= bound_us[i])
-			below++;
-		p->bound[i].below = below;
-		p->bound[i].len = (unsigned)t.len;
-	}
+	p->beginning = (struct prom_beginning){ .name = NULL };
+	p->bound_count = 0;
+	for (unsigned i = 0; i < bound_count; i++)
+		add_bound(p, bound_us[i]);
+	add_bound(p, UINT64_MAX);
 }
 
 void prom_end(struct prom *p)
@@ -83,85 +96,137 @@ void prom_family(struct prom *p, const char *name, const char *type, const char 
 	text_char(out, '\n');
 }
 
+/* ── lines ── */
+
+/* false: the page is full. */
+static bool open_line(struct prom *p, struct pen *pen)
+{
+	char *at = text_room(p->out, LINE_BYTES);
+	*pen = (struct pen){ at, at ? at + LINE_BYTES : at, false };
+	return at != NULL;
+}
+
+static void close_line(struct prom *p, struct pen *pen)
+{
+	PUT(pen, "\n");
+	if (pen->full)
+		p->out->cut = true;
+	else
+		text_grew(p->out, (size_t)(pen->p - p->out->at) - p->out->len);
+}
+
 /* In a label's value three characters are written otherwise. What is not UTF-8 never gets here: names come from the configuration. */
-static void add_value(struct text *out, struct span s)
+static void put_value(struct pen *pen, struct span s)
 {
 	size_t plain = 0;
 	for (size_t i = 0; i < s.len; i++) {
 		char c = s.at[i];
 		if (c != '\n' && c != '"' && c != '\\')
 			continue;
-		text_add(out, (struct span){ s.at + plain, i - plain });
-		text_char(out, '\\');
-		text_char(out, c == '\n' ? 'n' : c);
+		const char escaped[] = { '\\', c == '\n' ? 'n' : c };
+		put(pen, s.at + plain, i - plain);
+		put(pen, escaped, sizeof(escaped));
 		plain = i + 1;
 	}
-	text_add(out, span_from(s, plain));
+	if (plain < s.len)
+		put(pen, s.at + plain, s.len - plain);
 }
 
-/* The name, and its labels without the closing brace. */
-static void open_series(struct text *out, const char *name, const char *suffix, const struct label *labels, unsigned count)
+static void put_labels(struct pen *pen, char before, const struct label *labels, unsigned count)
 {
-	add(out, name);
-	add(out, suffix);
-	for (unsigned i = 0; i < count; i++) {
-		text_char(out, i ? ',' : '{');
-		add(out, labels[i].name);
-		add(out, "=\"");
-		add_value(out, labels[i].value);
-		text_char(out, '"');
+	for (unsigned i = 0; i < count; i++, before = ',') {
+		put(pen, &before, 1);
+		put_word(pen, labels[i].name);
+		PUT(pen, "=\"");
+		put_value(pen, labels[i].value);
+		PUT(pen, "\"");
 	}
 }
 
-static void series(struct text *out, const char *name, const char *suffix, const struct label *labels, unsigned count)
+static bool begins_alike(const struct prom *p, const char *name, const struct label *first)
 {
-	open_series(out, name, suffix, labels, count);
-	add(out, count ? "} " : " ");
+	const struct prom_beginning *b = &p->beginning;
+	return b->name == name && b->label == first->name && span_eq(first->value, (struct span){ p->out->at + b->value_at, b->value_len });
 }
 
-static void end_u64(struct text *out, uint64_t value)
+/* The name, and its labels without the closing brace. Most lines begin as the one before, which is copied then. */
+static void put_series(struct prom *p, struct pen *pen, const char *name, const struct label *labels, unsigned count)
 {
-	char digits[24];
-	size_t n = u64_to_text(value, digits);
-	digits[n++] = '\n';
-	text_add(out, (struct span){ digits, n });
+	struct prom_beginning *b = &p->beginning;
+	if (!count) {
+		put_word(pen, name);
+		return;
+	}
+	if (begins_alike(p, name, labels)) {
+		put(pen, p->out->at + b->at, b->len);
+	} else {
+		const char *from = pen->p;
+		put_word(pen, name);
+		put_labels(pen, '{', labels, 1);
+		b->at = (size_t)(from - p->out->at);
+		b->len = (size_t)(pen->p - from);
+		b->label = labels[0].name;
+		b->value_len = labels[0].value.len;
+		b->value_at = b->at + b->len - 1 - b->value_len;
+		b->name = b->len == strlen(name) + strlen(b->label) + b->value_len + 4 ? name : NULL;      /* NULL: the value was written otherwise */
+	}
+	put_labels(pen, ',', labels + 1, count - 1);
 }
 
-static void add_fixed(struct text *out, uint64_t value, unsigned decimals)
+static void put_sample(struct prom *p, struct pen *pen, const char *name, const struct label *labels, unsigned count)
+{
+	put_series(p, pen, name, labels, count);
+	put_word(pen, count ? "} " : " ");
+}
+
+static void put_fixed(struct pen *pen, uint64_t value, unsigned decimals)
 {
 	char digits[8] = ".";
-	uint64_t scale = 1;
-	for (unsigned i = decimals; i; i--, scale *= 10)
-		digits[i] = (char)('0' + value / scale % 10);
-	text_u64(out, value / scale);
-	text_add(out, (struct span){ digits, decimals + 1 });
+	for (unsigned i = decimals; i; i--, value /= 10)
+		digits[i] = (char)('0' + value % 10);
+	put_u64(pen, value);
+	put(pen, digits, decimals + 1);
 }
 
-static void end_seconds(struct text *out, uint64_t us)
+static void put_real(struct pen *pen, double value)
 {
-	add_fixed(out, us, 6);
-	text_char(out, '\n');
+	char far[DBL_MAX_10_EXP + 16];
+	if (value >= 0 && value < 1e15 && value == (double)(uint64_t)value)
+		put_u64(pen, (uint64_t)value);    /* nearly all: counters, and states */
+	else if (value >= 0 && value < 1e12)
+		put_fixed(pen, (uint64_t)(value * 1e6 + 0.5), 6);
+	else
+		put(pen, far, (size_t)snprintf(far, sizeof(far), "%.6f", value));
 }
 
 void prom_u64(struct prom *p, const char *name, const struct label *labels, unsigned count, uint64_t value)
 {
-	series(p->out, name, "", labels, count);
-	end_u64(p->out, value);
+	struct pen pen;
+	if (!open_line(p, &pen))
+		return;
+	put_sample(p, &pen, name, labels, count);
+	put_u64(&pen, value);
+	close_line(p, &pen);
 }
 
 void prom_seconds(struct prom *p, const char *name, const struct label *labels, unsigned count, uint64_t us)
 {
-	series(p->out, name, "", labels, count);
-	end_seconds(p->out, us);
+	struct pen pen;
+	if (!open_line(p, &pen))
+		return;
+	put_sample(p, &pen, name, labels, count);
+	put_fixed(&pen, us, 6);
+	close_line(p, &pen);
 }
 
 void prom_real(struct prom *p, const char *name, const struct label *labels, unsigned count, double value)
 {
-	series(p->out, name, "", labels, count);
-	if (value >= 0 && value < 1e15 && value == (double)(uint64_t)value)
-		end_u64(p->out, (uint64_t)value);         /* nearly all: counters, and states */
-	else
-		text_f(p->out, "%.6f\n", value);
+	struct pen pen;
+	if (!open_line(p, &pen))
+		return;
+	put_sample(p, &pen, name, labels, count);
+	put_real(&pen, value);
+	close_line(p, &pen);
 }
 
 /* ── histograms ── */
@@ -179,67 +244,68 @@ static const struct exemplar *example_for(const struct exemplars *all, uint64_t 
 	return best;
 }
 
-static void end_with_example(struct text *out, uint64_t n, const struct exemplar *e)
+static void put_example(struct pen *pen, const struct exemplar *e)
 {
 	char id[TRACE_ID];
 	memcpy(id, e->trace_id, sizeof(id));
-	text_u64(out, n);
-	add(out, " # {trace_id=\"");
-	text_add(out, (struct span){ id, sizeof(id) });
-	add(out, "\"} ");
-	add_fixed(out, e->us, 6);
-	text_char(out, ' ');
-	add_fixed(out, e->wall_ms, 3);
-	text_char(out, '\n');
+	PUT(pen, " # {trace_id=\"");
+	put(pen, id, sizeof(id));
+	PUT(pen, "\"} ");
+	put_fixed(pen, e->us, 6);
+	PUT(pen, " ");
+	put_fixed(pen, e->wall_ms, 3);
 }
 
-/* One bucket line; all of a series begin with the same letters. */
-static void bucket_line(struct prom *p, struct span prefix, struct span le, uint64_t n, const struct exemplar *e)
-{
-	text_add(p->out, prefix);
-	text_add(p->out, le);
-	add(p->out, "\"} ");
-	if (e)
-		end_with_example(p->out, n, e);
-	else
-		end_u64(p->out, n);
-}
-
-/* The count is what the buckets hold: the histogram's own may be one ahead while its writer is at it. */
-static uint64_t buckets(struct prom *p, struct span prefix, const struct hist *h, const struct exemplars *examples)
+/* All begin with the same letters. The count is what they hold: the histogram's own may be one ahead while its writer is at it. */
+static uint64_t put_buckets(struct prom *p, struct span prefix, const struct hist *h, const struct exemplars *examples)
 {
 	uint64_t n = 0, low_us = 0;
-	unsigned bucket = 0;
-	if (!p->openmetrics)
-		examples = NULL;
-	for (unsigned i = 0; i <= p->bound_count; i++) {
-		bool last = i == p->bound_count;
-		uint64_t before = n, high_us = last ? UINT64_MAX : p->bound[i].us;
-		for (unsigned below = last ? HIST_BUCKETS : p->bound[i].below; bucket < below; bucket++)
+	unsigned bucket = counter_get(&h->count) ? 0 : HIST_BUCKETS;      /* nothing is in them: not looked at */
+	struct pen pen;
+	for (unsigned i = 0; i < p->bound_count && open_line(p, &pen); i++) {
+		const struct prom_bound *b = &p->bound[i];
+		uint64_t before = n;
+		for (; bucket < b->below; bucket++)
 			n += counter_get(&h->bucket[bucket]);
-		struct span le = last ? SPAN("+Inf") : (struct span){ p->bound[i].text, p->bound[i].len };
-		bucket_line(p, prefix, le, n, examples && n > before ? example_for(examples, low_us, high_us) : NULL);
-		low_us = high_us;
+		const struct exemplar *e = examples && n > before ? example_for(examples, low_us, b->us) : NULL;
+		put(&pen, prefix.at, prefix.len);
+		put(&pen, b->text, b->len);
+		put_u64(&pen, n);
+		if (e)
+			put_example(&pen, e);
+		close_line(p, &pen);
+		low_us = b->us;
 	}
 	return n;
+}
+
+static void put_part(struct pen *pen, const char *name, const char *part, struct span labels)
+{
+	put_word(pen, name);
+	put_word(pen, part);
+	put(pen, labels.at, labels.len);
+	put_word(pen, labels.len ? "} " : " ");
 }
 
 void prom_hist(struct prom *p, const char *name, const struct label *labels, unsigned count, const struct hist *h,
 	const struct exemplars *examples)
 {
-	char memory[PREFIX_MAX];
-	struct text prefix;
-	must(count < LABELS_MAX);
-	text_over(&prefix, memory, sizeof(memory));
-	open_series(&prefix, name, "_bucket", labels, count);
-	add(&prefix, count ? ",le=\"" : "{le=\"");
-	if (prefix.cut) {                         /* names from the configuration are not that long */
-		p->out->cut = true;
+	char memory[PREFIX_BYTES];
+	struct pen pen = { memory, memory + sizeof(memory), false };
+	put_word(&pen, name);
+	PUT(&pen, "_bucket");
+	const char *from = pen.p;
+	put_labels(&pen, '{', labels, count);
+	struct span words = span_between(from, pen.p);
+	put_word(&pen, count ? ",le=\"" : "{le=\"");
+	p->out->cut |= pen.full;
+	uint64_t n = put_buckets(p, span_between(memory, pen.p), h, p->openmetrics ? examples : NULL);
+	if (!open_line(p, &pen))
 		return;
-	}
-	uint64_t n = buckets(p, text_span(&prefix), h, examples);
-	series(p->out, name, "_sum", labels, count);
-	end_seconds(p->out, counter_get(&h->sum_us));
-	series(p->out, name, "_count", labels, count);
-	end_u64(p->out, n);
+	put_part(&pen, name, "_sum", words);
+	put_fixed(&pen, counter_get(&h->sum_us), 6);
+	PUT(&pen, "\n");
+	put_part(&pen, name, "_count", words);
+	put_u64(&pen, n);
+	close_line(p, &pen);
 }

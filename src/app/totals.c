@@ -50,9 +50,10 @@ void route_examples(const struct server *s, unsigned route, unsigned class, stru
 uint64_t route_statuses(const struct server *s, unsigned route, enum method m, uint64_t out[STATUS_SLOTS])
 {
 	uint64_t sum = 0;
-	memset(out, 0, STATUS_SLOTS * sizeof(*out));
 	for (unsigned i = 0; i < s->thread_count; i++) {
 		const uint64_t *by_status = __atomic_load_n(&stats_of(s, i, route)->requests[m], __ATOMIC_ACQUIRE);
+		if (by_status && !sum)
+			memset(out, 0, STATUS_SLOTS * sizeof(*out));
 		for (unsigned k = 0; by_status && k < STATUS_SLOTS; k++) {
 			uint64_t n = counter_get(&by_status[k]);
 			out[k] += n;

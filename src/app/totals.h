@@ -13,7 +13,8 @@ uint64_t route_total(const struct server *, unsigned route, size_t field);
 uint64_t route_retries(const struct server *, unsigned route, unsigned way, enum retry_result);
 void     route_hist(const struct server *, unsigned route, size_t field, struct hist *out);
 void     route_examples(const struct server *, unsigned route, unsigned class, struct exemplars *out);
-uint64_t route_statuses(const struct server *, unsigned route, enum method, uint64_t out[STATUS_SLOTS]);      /* returns their sum */
+/* Returns their sum; 0: nothing was put out. */
+uint64_t route_statuses(const struct server *, unsigned route, enum method, uint64_t out[STATUS_SLOTS]);
 uint64_t upstream_total(const struct server *, unsigned upstream, size_t field);
 void     upstream_hist(const struct server *, unsigned upstream, size_t field, struct hist *out);
 struct span route_name(const struct server *, unsigned route);

@@ -39,7 +39,10 @@ void hist_add(struct hist *h, uint64_t us)
 
 void hist_merge(struct hist *into, const struct hist *from)
 {
-	counter_add(&into->count, counter_get(&from->count));
+	uint64_t count = counter_get(&from->count);
+	if (!count)
+		return;                           /* most are empty, of most routes and classes: their memory is not even looked at */
+	counter_add(&into->count, count);
 	counter_add(&into->sum_us, counter_get(&from->sum_us));
 	for (unsigned i = 0; i < HIST_BUCKETS; i++)
 		counter_add(&into->bucket[i], counter_get(&from->bucket[i]));

@@ -94,6 +94,12 @@ void text_u64(struct text *t, uint64_t v)
 		t->len = before;
 }
 
+char *text_room(struct text *t, size_t n)
+{
+	t->cut = t->cut || room_for(t, n) < n;
+	return t->cut ? NULL : t->at + t->len;
+}
+
 /* vsnprintf wants a place for its NUL, which a text does not have: what fits but for that goes through a copy. */
 void text_f(struct text *t, const char *format, ...)
 {

@@ -13,13 +13,14 @@ enum { SHARED_MAX = 1000000, KEY_MAX = 1024 };    /* cores: policies x upstreams
 struct shared {
 	pthread_mutex_t lock;
 	struct map      by_key;
-	struct list     all;                  /* as they were made */
+	struct list     all, kins;            /* as they were made; and by kind */
 	shared_visit   *on_new; void *self;
 	const struct lasting_ops *lasting; void *keeper;
 };
+struct kin { struct link link; const struct core_kind *kind; struct list cores; };    /* stays, once there */
 struct core {
 	struct map_entry entry;
-	struct link link;
+	struct link link, with_kin;
 	unsigned    refs;                     /* atomic */
 	const struct core_kind *kind;
 	char       *key;                      /* "circuit_breaker/orders" */
@@ -35,6 +36,7 @@ struct shared *shared_new(void)
 	pthread_mutex_init(&s->lock, NULL);
 	map_init(&s->by_key, SHARED_MAX, 0);
 	list_init(&s->all);
+	list_init(&s->kins);
 	return s;
 }
 
@@ -43,6 +45,8 @@ void shared_free(struct shared *s)
 	if (!s)
 		return;
 	must(list_empty(&s->all));
+	list_each(l, &s->kins)
+		free(container_of(l, struct kin, link));
 	map_fini(&s->by_key);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
@@ -66,6 +70,25 @@ static struct core *find(struct shared *s, const char *kind, struct span name)
 	return found ? container_of(found, struct core, entry) : NULL;
 }
 
+static struct kin *kin_of(const struct shared *s, const struct core_kind *kind)
+{
+	list_each(l, &s->kins)
+		if (container_of(l, struct kin, link)->kind == kind)
+			return container_of(l, struct kin, link);
+	return NULL;
+}
+
+static struct kin *kin_made(struct shared *s, const struct core_kind *kind)
+{
+	struct kin *kin = kin_of(s, kind);
+	if (kin || !(kin = malloc(sizeof(*kin))))
+		return kin;
+	kin->kind = kind;
+	list_init(&kin->cores);
+	list_append(&s->kins, &kin->link);
+	return kin;
+}
+
 static void core_free(struct core *c)
 {
 	free(c->key);
@@ -76,7 +99,8 @@ static struct core *core_new(struct shared *s, const struct core_kind *kind, str
 {
 	char memory[KEY_MAX];
 	struct span key = key_of(memory, kind->name, name);
-	struct core *c = calloc(1, sizeof(*c) + kind->size);
+	struct kin *kin = kin_made(s, kind);
+	struct core *c = kin ? calloc(1, sizeof(*c) + kind->size) : NULL;
 	if (!c || !(c->key = malloc(key.len))) {
 		free(c);
 		return NULL;
@@ -95,6 +119,7 @@ static struct core *core_new(struct shared *s, const struct core_kind *kind, str
 		return NULL;
 	}
 	list_append(&s->all, &c->link);
+	list_append(&kin->cores, &c->with_kin);
 	if (s->on_new)
 		s->on_new(s->self, kind, c->name, c->memory);
 	return c;
@@ -129,6 +154,7 @@ void shared_give(struct shared *s, void *memory)
 	if (__atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL) == 0) {
 		map_remove(&s->by_key, &c->entry);
 		link_remove(&c->link);
+		link_remove(&c->with_kin);
 		if (c->kind->fini)
 			c->kind->fini(memory);
 		core_free(c);
@@ -136,14 +162,18 @@ void shared_give(struct shared *s, void *memory)
 	pthread_mutex_unlock(&s->lock);
 }
 
+static void visit_core(struct core *c, shared_visit *visit, void *self) { visit(self, c->kind, c->name, c->memory); }
+
 void shared_each(struct shared *s, const struct core_kind *kind, shared_visit *visit, void *self)
 {
 	pthread_mutex_lock(&s->lock);
-	list_each(l, &s->all) {
-		struct core *c = container_of(l, struct core, link);
-		if (!kind || c->kind == kind)
-			visit(self, c->kind, c->name, c->memory);
-	}
+	const struct kin *kin = kind ? kin_of(s, kind) : NULL;
+	if (!kind)
+		list_each(l, &s->all)
+			visit_core(container_of(l, struct core, link), visit, self);
+	else if (kin)
+		list_each(l, &kin->cores)
+			visit_core(container_of(l, struct core, with_kin), visit, self);
 	pthread_mutex_unlock(&s->lock);
 }
 

@@ -77,6 +77,8 @@ bool loop_watch(struct loop *loop, struct watch *w, int fd, uint32_t events)
 	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &e) == 0;
 }
 
+bool loop_watch_room(struct loop *loop, struct watch *w, int fd) { return loop_watch(loop, w, fd, EPOLLOUT | EPOLLONESHOT); }
+
 void loop_unwatch(struct loop *loop, struct watch *w)
 {
 	struct epoll_event none = { 0 };

@@ -233,6 +233,8 @@ static void test_the_same_place_is_not_opened_again(void **state)
 	adopt_all();
 	note(0, "/sampled-away");
 	prepare(CONF_LOG_FILE, scene.a);
+	access_log_discard(scene.log);            /* and what goes on is not closed */
+	prepare(CONF_LOG_FILE, scene.a);
 	adopt_all();
 	note(0, "/old");
 	access_log_reopen(scene.log);

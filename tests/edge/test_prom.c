@@ -45,6 +45,42 @@ static void test_lines(void **state)
 		"x_total{a=\"say \\\"hi\\\"\\\\\\n\",b=\"é\"} 18446744073709551615\nx_seconds{b=\"é\"} 0.001050\nx_seconds 61.000001\n");
 }
 
+static void test_reals(void **state)
+{
+	struct prom t = fresh(false);
+	(void)state;
+	prom_real(&t, "x", NULL, 0, 0);
+	prom_real(&t, "x", NULL, 0, 1e9);
+	prom_real(&t, "x", NULL, 0, 0.2);
+	prom_real(&t, "x", NULL, 0, 0.0000004);
+	prom_real(&t, "x", NULL, 0, 12.9999999);
+	prom_real(&t, "x", NULL, 0, -0.5);
+	prom_real(&t, "x", NULL, 0, 1e15);
+	expect("x 0\nx 1000000000\nx 0.200000\nx 0.000000\nx 13.000000\nx -0.500000\nx 1000000000000000.000000\n");
+}
+
+/* A line is there as a whole, or the page is cut; nothing comes behind the cut. */
+static void test_too_much(void **state)
+{
+	static char name[5000];
+	const struct label longest = { "a", { name, 1000 } }, too_long = { "a", { name, sizeof(name) } };
+	struct hist h = { 0 };
+	(void)state;
+	for (size_t i = 0; i < sizeof(name); i++)
+		name[i] = '"';
+	struct prom p = fresh(false);
+	prom_u64(&p, "x", &longest, 1, 7);
+	assert_false(page.cut);
+	assert_int_equal(page.len, strlen("x{a=\"\"} 7\n") + 2000);
+	prom_u64(&p, "x", &too_long, 1, 7);
+	prom_u64(&p, "x", &longest, 1, 7);
+	assert_true(page.cut);
+	assert_int_equal(page.len, strlen("x{a=\"\"} 7\n") + 2000);
+	p = fresh(false);
+	prom_hist(&p, "x", &too_long, 1, &h, NULL);
+	assert_true(page.cut && page.len == 0);
+}
+
 static uint64_t value_after(const char *line)
 {
 	const char *at = strstr(memory, line);
@@ -179,7 +215,8 @@ static void test_which_example_stays(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lines), cmocka_unit_test(test_histogram), cmocka_unit_test(test_buckets_add_up),
+		cmocka_unit_test(test_lines), cmocka_unit_test(test_reals), cmocka_unit_test(test_too_much),
+		cmocka_unit_test(test_histogram), cmocka_unit_test(test_buckets_add_up),
 		cmocka_unit_test(test_openmetrics), cmocka_unit_test(test_own_buckets), cmocka_unit_test(test_examples),
 		cmocka_unit_test(test_which_example_stays),
 	};

@@ -53,6 +53,27 @@ static void numbers_are_whole_or_absent(void **state)
 	assert_text(&t, "12345");
 }
 
+static void room_is_whole_or_absent(void **state)
+{
+	(void)state;
+	char memory[8];
+	struct text t;
+
+	text_over(&t, memory, sizeof(memory));
+	memcpy(text_room(&t, 6), "abc", 3);
+	text_grew(&t, 3);
+	assert_text(&t, "abc");
+	assert_ptr_equal(text_room(&t, 5), memory + 3);
+	assert_false(t.cut);
+	assert_null(text_room(&t, 6));
+	assert_true(t.cut);
+	assert_null(text_room(&t, 1));                                    /* would fit, but comes after a cut */
+	text_init(&t, 1000);
+	assert_non_null(text_room(&t, 1000));
+	assert_null(text_room(&t, 1001));
+	text_fini(&t);
+}
+
 static void cuts_between_characters(void **state)
 {
 	(void)state;
@@ -115,6 +136,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fixed_memory_is_used_to_the_last_byte), cmocka_unit_test(numbers_are_whole_or_absent),
+		cmocka_unit_test(room_is_whole_or_absent),
 		cmocka_unit_test(cuts_between_characters), cmocka_unit_test(grows_to_its_limit_and_no_further),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
