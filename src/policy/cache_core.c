@@ -3,7 +3,9 @@
 
 #include <stdlib.h>
 
-enum { PAGES_MAX = 10000000, VARIANTS_MAX = 16, KEY_MAX = 8192, VARY_NAMES = 8, VARY_MAX = 4096, ENTRY_OVERHEAD = 1024 };
+#include "vary.h"
+
+enum { PAGES_MAX = 10000000, VARIANTS_MAX = 16, KEY_MAX = 8192, ENTRY_OVERHEAD = 1024 };
 static const uint64_t REFRESH_US = 30000000, REFRESH_AGAIN_US = 1000000;
 
 struct cache_page { struct map_entry entry; struct list variants; unsigned count; size_t key_len; char key[]; };
@@ -33,31 +35,18 @@ static bool page_key(const struct request *r, struct span upstream, struct text 
 }
 
 /* The request's part of the variant's key: each name that `reply` varies with, and this request's values. false: it cannot be kept. */
-static bool vary_key(const struct reply *reply, const struct request *r, struct text *out)
+static bool vary_key(const struct reply *reply, const struct exchange *ex, struct text *out)
 {
-	unsigned names = 0;
-	if (r->told.len) {
-		text_add(out, r->told);
+	char memory[VARY_NAMES_TEXT];
+	struct text names;
+	text_over(&names, memory, sizeof(memory));
+	if (!vary_names_add(&names, reply, NULL))
+		return false;
+	if (ex->request.told.len) {
+		text_add(out, ex->request.told);
 		text_char(out, '\n');
 	}
-	for (unsigned i = 0; i < reply->fields.count; i++) {
-		struct span rest = reply->fields.at[i].value, name;
-		if (reply->fields.at[i].id != FIELD_VARY)
-			continue;
-		while (span_next(&rest, ',', &name)) {
-			if (!field_name_is_token(name) || span_eq(name, SPAN("*")) || ++names > VARY_NAMES)
-				return false;
-			for (size_t k = 0; k < name.len; k++)
-				text_char(out, char_lower(name.at[k]));
-			text_char(out, '=');
-			for (unsigned k = 0; k < r->fields.count; k++)
-				if (span_eq_nocase(r->fields.at[k].name, name)) {
-					text_add(out, r->fields.at[k].value);
-					text_char(out, ',');
-				}
-			text_char(out, '\n');
-		}
-	}
+	vary_add(out, text_span(&names), ex);
 	return !out->cut;
 }
 
@@ -106,24 +95,23 @@ static struct cache_page *page_new(struct cache_core *core, const struct request
 	return NULL;
 }
 
-static bool answers(const struct cache_entry *e, const struct request *r)
+static bool answers(const struct cache_entry *e, const struct exchange *ex)
 {
-	char memory[VARY_MAX];
+	char memory[VARY_TEXT];
 	struct text vary;
-	if (!e->vary.len && !r->told.len)
+	if (!e->vary.len && !ex->request.told.len)
 		return true;
 	text_over(&vary, memory, sizeof(memory));
-	return vary_key(&e->capture->reply, r, &vary) && span_eq(text_span(&vary), e->vary);
+	return vary_key(&e->capture->reply, ex, &vary) && span_eq(text_span(&vary), e->vary);
 }
 
 static struct cache_entry *entry_find(struct cache_core *core, const struct exchange *ex)
 {
-	const struct request *r = &ex->request;
-	struct cache_page *page = page_find(core, r, ex->route->upstream->name);
+	struct cache_page *page = page_find(core, &ex->request, ex->route->upstream->name);
 	if (!page)
 		return NULL;
 	list_each(l, &page->variants)
-		if (answers(container_of(l, struct cache_entry, variant), r))
+		if (answers(container_of(l, struct cache_entry, variant), ex))
 			return container_of(l, struct cache_entry, variant);
 	return NULL;
 }
@@ -165,12 +153,12 @@ static void set_terms(struct cache_entry *e, const struct cache_terms *t, uint64
 	e->refreshing_until_us = 0;
 }
 
-static struct cache_entry *entry_new(const struct request *r, struct capture *c, const struct cache_terms *t, uint64_t now_us)
+static struct cache_entry *entry_new(const struct exchange *ex, struct capture *c, const struct cache_terms *t, uint64_t now_us)
 {
-	char memory[VARY_MAX];
+	char memory[VARY_TEXT];
 	struct text vary;
 	text_over(&vary, memory, sizeof(memory));
-	if (!vary_key(&c->reply, r, &vary))
+	if (!vary_key(&c->reply, ex, &vary))
 		return NULL;
 	struct cache_entry *e = calloc(1, sizeof(*e) + vary.len);
 	if (!e)
@@ -179,7 +167,7 @@ static struct cache_entry *entry_new(const struct request *r, struct capture *c,
 		memcpy(e->vary_memory, vary.at, vary.len);
 	e->vary = (struct span){ e->vary_memory, vary.len };
 	e->capture = capture_ref(c);
-	e->bytes = c->size + ENTRY_OVERHEAD + vary.len + r->target.len + r->authority.len;
+	e->bytes = c->size + ENTRY_OVERHEAD + vary.len + ex->request.target.len + ex->request.authority.len;
 	set_terms(e, t, now_us);
 	return e;
 }
@@ -187,7 +175,7 @@ static struct cache_entry *entry_new(const struct request *r, struct capture *c,
 bool cache_keep(struct cache_core *core, const struct exchange *ex, struct capture *c, const struct cache_terms *t, uint64_t now_us)
 {
 	const struct request *r = &ex->request;
-	struct cache_entry *e = entry_new(r, c, t, now_us);
+	struct cache_entry *e = entry_new(ex, c, t, now_us);
 	if (!e)
 		return false;
 	pthread_mutex_lock(&core->lock);

@@ -1,7 +1,8 @@
 /* coalesce.c - many equal requests at a time, one to the upstream (behaviour §4). Which are equal, and how it is seen; the rest is flight.c's.
  *
  * Equal: GET or HEAD without body, Range or Upgrade, with the same key; and without credentials or cookies, unless `include_identity` says how to
- * tell whose they are: then a digest of that stands in the key. Conditional requests are answered each for itself.
+ * tell whose they are: then a digest of that stands in the key. What answers vary with joins the key in members.c. Conditional requests are
+ * answered each for itself.
  */
 #include <stdlib.h>
 
@@ -9,8 +10,9 @@
 #include "flight.h"
 #include "policy/registry.h"
 #include "rate_key.h"
+#include "vary.h"
 
-enum { KEY_PARTS = 16, KEY_MAX = 8192, FLIGHTS_MAX = 1000000 };
+enum { FLIGHTS_MAX = 1000000 };
 
 struct coalesce_conf {
 	uint64_t max_waiters, wait_timeout_us, buffer;
@@ -39,7 +41,7 @@ static const struct conf_key coalesce_keys[] = {
 	CONF_DURATION(CONF, "wait_timeout", wait_timeout_us, "2s", "1ms", "1h", "who has waited so long for the head goes on its own"),
 	CONF_SIZE(CONF, "buffer", buffer, "1MiB", "4KiB", "1GiB", "of a reply's body is kept for those who read slowly, or join late"),
 	CONF_ROW(CONF, "key", key, CONF_T_TEXTS, .preset = "[method, host, target, accept, accept-encoding]", .read = read_part,
-		.help = "what makes two requests equal: method, host, target, or names of request fields"),
+		.help = "what makes two requests equal: method, host, target, or names of request fields; Vary adds to it"),
 	CONF_ROW(CONF, "include_identity", identity, CONF_T_CUSTOM, .read = read_identity, .example = "header:authorization",
 		.help = "requests with credentials are equal too when these are: header:NAME, cookie:NAME, jwt:CLAIM, or a list of them"),
 	CONF_DRY_RUN(CONF, "count what max_waiters would have refused, and let it pass alone"),
@@ -72,6 +74,7 @@ static void core_fini(void *memory)
 {
 	struct coalesce_core *core = memory;
 	map_fini(&core->flights);
+	known_fini(&core->varying);
 	pthread_mutex_destroy(&core->lock);
 }
 
@@ -143,7 +146,7 @@ static struct policy *coalesce_open(const void *settings, const struct policy_en
 		return NULL;
 	d->base.type = &coalesce_policy;
 	d->conf = *(const struct coalesce_conf *)settings;
-	d->limits = (struct flight_limits){ d->conf.max_waiters + 1, d->conf.buffer };
+	d->limits = (struct flight_limits){ d->conf.max_waiters + 1, d->conf.buffer, &d->conf.key };
 	d->shared = env->shared;
 	d->core = shared_take(env->shared, &coalesce_kind, env->route->name, settings);
 	if (d->core) {
@@ -238,20 +241,20 @@ static bool make_key(const struct coalesce_conf *c, const struct exchange *ex, c
 
 	for (unsigned i = 0; i < c->key.count; i++) {
 		struct span part = c->key.at[i];
-		const struct field *f;
 		if (span_eq(part, SPAN("method")))
 			text_add(out, ex->request.method_text);
 		else if (span_eq(part, SPAN("host")))
 			text_add(out, ex->request.authority);
 		else if (span_eq(part, SPAN("target")))
 			text_add(out, ex->request.target);
-		else if ((f = fields_find_name(&ex->request.fields, part)))
-			text_add(out, f->value);
+		else
+			vary_add_values(out, part, ex);
 		text_char(out, '\n');
 	}
 	text_add(out, ex->request.told);
 	text_char(out, '\n');
 	text_add(out, ex->route->upstream->name);         /* of a split: what one version answers is not the other's answer */
+	text_char(out, '\n');
 	return !out->cut;
 }
 
@@ -270,26 +273,20 @@ static bool behind_cache(const struct route *r)
 	return false;
 }
 
-static enum answer coalesce_admit(struct policy *p, struct exchange *ex, void *memory)
+/* Looks for a flight and joins it. LATER: it waits there. */
+static enum answer join(struct coalesce *d, struct member *m)
 {
-	struct coalesce *d = (struct coalesce *)p;
-	struct coalesce_slot *slot = memory;
-	char key_memory[KEY_MAX];
+	struct exchange *ex = m->ex;
+	char key_memory[FLIGHT_KEY_MAX];
+	unsigned char who[RATE_KEY_DIGEST];
 	struct text key;
 
-	unsigned char who[RATE_KEY_DIGEST];
-	if (!is_eligible(ex) || !identify(&d->conf.identity, ex, who))
+	if (!identify(&d->conf.identity, ex, who))
 		return PASS;
 	text_over(&key, key_memory, sizeof(key_memory));
 	if (!make_key(&d->conf, ex, who, &key))
 		return PASS;
-	slot->door = d;
-	slot->member.ex = ex;
-	slot->member.slot = slot;
-	slot->member.crossing = d->crossing;
-	slot->member.callback = d->callback;
-	slot->member.told = behind_cache(ex->route);
-	switch (flight_join(d->core, &d->limits, text_span(&key), &slot->member)) {
+	switch (flight_join(d->core, &d->limits, &key, m)) {
 	case JOINED_FULL:
 		return exchange_turn_away(ex, exchange_dry_run(ex, &d->conf.dry_run), REASON_coalesce_full, 1, NULL);
 	case JOINED_NONE:
@@ -298,8 +295,44 @@ static enum answer coalesce_admit(struct policy *p, struct exchange *ex, void *m
 	case JOINED_WAIT:
 		break;
 	}
-	worker_arm(ex->worker, &slot->member.patience, d->conf.wait_timeout_us, waited_too_long);
 	return LATER;
+}
+
+/* The answer that it waited for is another variant than its own. Its patience is one for all rounds. */
+static void join_again(struct member *m)
+{
+	struct coalesce *d = container_of(m, struct coalesce_slot, member)->door;
+	enum answer answer = PASS;
+	if (!timer_armed(&m->patience))
+		member_note(d->core, m, COALESCE_timeout);
+	else if (m->rounds++ == FLIGHT_ROUNDS)
+		member_note(d->core, m, COALESCE_private);
+	else
+		answer = join(d, m);
+	if (answer == LATER)
+		return;
+	worker_disarm(m->ex->worker, &m->patience);
+	exchange_answer(m->ex, answer);
+}
+
+static enum answer coalesce_admit(struct policy *p, struct exchange *ex, void *memory)
+{
+	struct coalesce *d = (struct coalesce *)p;
+	struct coalesce_slot *slot = memory;
+
+	if (!is_eligible(ex))
+		return PASS;
+	slot->door = d;
+	slot->member.ex = ex;
+	slot->member.slot = slot;
+	slot->member.crossing = d->crossing;
+	slot->member.callback = d->callback;
+	slot->member.told = behind_cache(ex->route);
+	slot->member.again = join_again;
+	enum answer answer = join(d, &slot->member);
+	if (answer == LATER)
+		worker_arm(ex->worker, &slot->member.patience, d->conf.wait_timeout_us, waited_too_long);
+	return answer;
 }
 
 static void coalesce_settle(struct policy *p, struct exchange *ex, void *memory, enum ending how)

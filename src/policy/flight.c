@@ -1,4 +1,6 @@
-/* flight.c - see flight.h. The flight's own side: its child, its capture, and what they mean for its members. Who joins and leaves: members.c */
+/* flight.c - see flight.h. The flight's own side: its child, its capture, and what they mean for its members. Who joins and leaves: members.c;
+ * who gets another variant: variants.c.
+ */
 #include <stdlib.h>
 
 #include "flight_parts.h"
@@ -41,6 +43,19 @@ void flight_unlist(struct flight *f)
 	map_remove(&f->core->flights, &f->entry);
 }
 
+/* From now on it is found by this key; when that is taken, or there is no memory, by none. */
+void flight_rename(struct flight *f, struct span key)
+{
+	char *memory = f->listed && !map_find(&f->core->flights, key) ? malloc(key.len) : NULL;
+	flight_unlist(f);
+	if (!memory)
+		return;
+	memcpy(memory, key.at, key.len);
+	f->renamed = memory;
+	f->listed = map_add(&f->core->flights, &f->entry, (struct span){ memory, key.len });
+	f->core->in_flight += f->listed;
+}
+
 /* On its worker. */
 void flight_free_if_done(struct flight *f)
 {
@@ -54,6 +69,7 @@ void flight_free_if_done(struct flight *f)
 	worker_disarm(f->worker, &f->cancel);
 	worker_disarm(f->worker, &f->stall);
 	capture_unref(f->capture);
+	free(f->renamed);
 	free(f);
 }
 
@@ -77,6 +93,7 @@ void flight_give_up(struct flight *f, bool timed_out)
 	pthread_mutex_unlock(&f->core->lock);
 	f->give_up = true;
 	f->timed_out = timed_out;
+	flight_tell_away(f, NULL, REASON_NONE, 0, COALESCE_failed);     /* who has come in between */
 	if (f->busy || timed_out)
 		worker_arm(f->worker, &f->cancel, 0, cancel_now);
 	else
@@ -164,14 +181,6 @@ static void tell_members(struct flight *f, struct capture *c, enum reason refusa
 
 /* ── the child's head: for all? ── */
 
-static void remember_private(struct flight *f)
-{
-	struct coalesce_core *core = f->core;
-	unsigned i = (unsigned)(f->entry.hash % PRIVATE_KEYS);
-	core->private[i].hash = f->entry.hash;
-	core->private[i].until_us = f->worker->now_us + PRIVATE_US;
-}
-
 static bool may_try_again(enum reason why)
 {
 	return why == REASON_connection_refused || why == REASON_connection_timeout || why == REASON_upstream_reset
@@ -224,7 +233,7 @@ static void take_private(struct flight *f)
 {
 	pthread_mutex_lock(&f->core->lock);
 	flight_unlist(f);
-	remember_private(f);
+	known_note(&f->core->private, f->entry.hash, f->worker->now_us);
 	pthread_mutex_unlock(&f->core->lock);
 	flight_tell_away(f, NULL, REASON_NONE, 0, COALESCE_private);
 	tell_members(f, NULL, REASON_NONE, 0, COALESCE_private, false);
@@ -260,7 +269,7 @@ static void child_head(void *client, struct exchange *child)
 		memcpy(f->capture->call.trace_id, child->trace.trace_id, sizeof(child->trace.trace_id));
 		trace_try_id(&child->trace, exchange_last_try(child).number, f->capture->call.span_id);
 		f->state = SHARED;
-		if (reply_is_shareable(&child->reply))
+		if (reply_is_shareable(&child->reply) && flight_take_variant(f))
 			take_shared(f);
 		else
 			take_private(f);

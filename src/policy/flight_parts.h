@@ -1,4 +1,4 @@
-/* flight_parts.h - private to flight.c and members.c. */
+/* flight_parts.h - private to flight.c, members.c and variants.c. */
 #ifndef SRC_POLICY_FLIGHT_PARTS_H
 #define SRC_POLICY_FLIGHT_PARTS_H
 
@@ -24,6 +24,8 @@ struct flight {
 	bool             listed;              /* in the table */
 	bool             busy;                /* in one of the child's reports: it cannot be cancelled there */
 	bool             give_up, timed_out;
+	char            *renamed;             /* its key since it is a variant's; NULL: key */
+	size_t           base;                /* so much of the key was there before what varies */
 	char             key[];
 };
 
@@ -32,6 +34,7 @@ static inline struct member *member_of(struct link *l) { return container_of(l, 
 /* flight.c; with the core's lock held: */
 struct flight *flight_new(struct coalesce_core *, const struct flight_limits *, struct span key, struct member *);
 void flight_unlist(struct flight *);
+void flight_rename(struct flight *, struct span key);
 /* On its own worker, without the lock: */
 void flight_free_if_done(struct flight *);
 void flight_give_up(struct flight *, bool timed_out);
@@ -39,8 +42,9 @@ void flight_make_room(struct flight *);
 bool flight_spawn_for(struct flight *, struct member *);
 void flight_tell_away(struct flight *, struct capture *, enum reason refusal, unsigned retry_after_s, enum coalesce_result);
 uint64_t flight_count(struct flight *);
+/* variants.c; the child's head is there. false: it cannot be told whom else it is for. */
+bool flight_take_variant(struct flight *);
 /* On the member's worker: */
-void member_note(struct coalesce_core *, const struct member *, enum coalesce_result);
 void member_reads(struct member *, struct capture *);
 void member_answer(struct member *, struct capture *, enum reason refusal, unsigned retry_after_s);
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "flight_parts.h"
+#include "vary.h"
 
 /* ── by message ── */
 
@@ -11,6 +12,12 @@ void flight_tell_members(struct list *parcels)
 		struct member *m = member_of(l);
 		struct capture *c = m->capture;
 		m->capture = NULL;
+		if (m->varies) {
+			m->varies = false;
+			m->state = MEMBER_NONE;
+			m->again(m);
+			continue;
+		}
 		member_answer(m, c, m->refusal, m->retry_after_s);
 		capture_unref(c);
 	}
@@ -32,12 +39,6 @@ void flight_call_back(struct list *parcels)
 
 /* ── members come and go ── */
 
-static bool is_private(const struct coalesce_core *core, uint64_t hash, uint64_t now_us)
-{
-	unsigned i = (unsigned)(hash % PRIVATE_KEYS);
-	return core->private[i].hash == hash && core->private[i].until_us > now_us;
-}
-
 /* Takes off in the name of its first member. */
 static enum joined take_off(struct flight *f, struct member *m)
 {
@@ -55,23 +56,40 @@ static enum joined take_off(struct flight *f, struct member *m)
 	return JOINED_NONE;
 }
 
-enum joined flight_join(struct coalesce_core *core, const struct flight_limits *limits, struct span key, struct member *m)
+/* What is known of the key: with which fields of the request it goes on. false: answers to it are not for all. */
+static bool complete_key(const struct coalesce_core *core, struct text *key, const struct exchange *ex)
+{
+	uint64_t now_us = ex->worker->now_us;
+	const struct known *varies = known_find(&core->varying, span_hash(text_span(key), core->flights.seed), now_us);
+	if (varies)
+		vary_add(key, span_of(varies->names), ex);
+	return !key->cut && !known_find(&core->private, span_hash(text_span(key), core->flights.seed), now_us);
+}
+
+/* The one that is on its way; or a new one, in *opened too. */
+static struct flight *find_or_open(struct coalesce_core *core, const struct flight_limits *limits, struct text *key, struct member *m,
+	struct flight **opened)
+{
+	size_t base = key->len;
+	if (!complete_key(core, key, m->ex))
+		return NULL;
+	struct map_entry *found = map_find(&core->flights, text_span(key));
+	if (found)
+		return container_of(found, struct flight, entry);
+	if ((*opened = flight_new(core, limits, text_span(key), m)))
+		(*opened)->base = base;
+	return *opened;
+}
+
+enum joined flight_join(struct coalesce_core *core, const struct flight_limits *limits, struct text *key, struct member *m)
 {
 	enum joined how = JOINED_WAIT;
-	struct flight *f = NULL, *opened = NULL;
+	struct flight *opened = NULL;
 	bool own = false;
 
 	link_init(&m->link);
 	pthread_mutex_lock(&core->lock);
-	struct map_entry *found = map_find(&core->flights, key);
-	if (found)
-		f = container_of(found, struct flight, entry);
-	else if ((opened = flight_new(core, limits, key, m)) && is_private(core, opened->entry.hash, m->ex->worker->now_us)) {
-		flight_unlist(opened);
-		free(opened);
-		opened = NULL;
-	}
-	f = f ? f : opened;
+	struct flight *f = find_or_open(core, limits, key, m, &opened);
 	if (!f)
 		how = JOINED_NONE;
 	else if (f->count >= limits->max_members)

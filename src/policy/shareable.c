@@ -11,26 +11,12 @@ static bool lists_any(struct span value, const char *const *words)
 	return false;
 }
 
-/* Vary is safe where the key has what it names. */
-static bool varies_beyond_the_key(const struct reply *r)
-{
-	for (unsigned i = 0; i < r->fields.count; i++) {
-		struct span rest = r->fields.at[i].value, one;
-		if (r->fields.at[i].id != FIELD_VARY)
-			continue;
-		while (span_next(&rest, ',', &one))
-			if (!span_eq_nocase(one, SPAN("accept")) && !span_eq_nocase(one, SPAN("accept-encoding")))
-				return true;
-	}
-	return false;
-}
-
 bool reply_is_shareable(const struct reply *r)
 {
 	static const char *const not_for_all[] = { "private", "no-store", NULL };
 	if (r->status < 200 || r->status == 206 || r->status == 401 || r->status == 403 || r->status == 407 || r->status >= 500)
 		return false;
-	if (fields_have(&r->fields, FIELD_SET_COOKIE) || fields_find_name(&r->fields, SPAN("www-authenticate")) || varies_beyond_the_key(r))
+	if (fields_have(&r->fields, FIELD_SET_COOKIE) || fields_find_name(&r->fields, SPAN("www-authenticate")))
 		return false;
 	for (unsigned i = 0; i < r->fields.count; i++)
 		if (r->fields.at[i].id == FIELD_CACHE_CONTROL && lists_any(r->fields.at[i].value, not_for_all))

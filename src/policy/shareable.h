@@ -4,8 +4,8 @@
 
 #include "http/message.h"
 
-/* Not: errors of the service, 1xx, 206, 401, 403, 407; Set-Cookie; private, no-store; WWW-Authenticate; Vary beyond accept and accept-encoding;
- * event streams. */
+/* Not: errors of the service, 1xx, 206, 401, 403, 407; Set-Cookie; private, no-store; WWW-Authenticate; event streams.
+ * To whom of them it may be given, its Vary says: vary.h. */
 bool reply_is_shareable(const struct reply *);
 
 #endif

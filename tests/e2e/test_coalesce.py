@@ -2,6 +2,8 @@
 import threading
 import time
 
+import pytest
+
 from proxy import BIN
 from test_admin import metrics, scrape, until
 from upstream import reply
@@ -104,4 +106,91 @@ def test_everybody_leaves_and_comes_at_random(rig):
     for t in threads:
         t.join()
     assert not bad, bad[:5]
+    until(lambda: is_empty(proxy), 5)
+
+
+LANGUAGES = ("de", "en", "fr")
+
+
+def in_language(call, q, *fields, **more):
+    text = ",".join(f"{n}={q.fields.get(n)}" for n in ("x-lang", "x-size") if q.fields.get(n))
+    reply(text.encode() * 1000, 200, *fields, **more)(call, q)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_one_request_for_each_variant(rig, workers):
+    """Vary: the first round waits for one head; then it is known, and nobody waits for another one's."""
+    go = threading.Event()
+
+    def behave(call, q):
+        go.wait(20)
+        in_language(call, q, "Vary: X-Lang")
+    up = rig.upstream(behave)
+    proxy = rig.before(up, route={"coalesce": {"wait_timeout": "20s"}, "timeout": "30s"}, upstream={"retry": "off"}, workers=workers)
+
+    def crowd(n):
+        return [(language, open_many(proxy, 1, "/x", f"X-Lang: {language}")[0]) for i in range(n) for language in [LANGUAGES[i % 3]]]
+
+    def read(clients):
+        for language, c in clients:
+            r = c.read()
+            assert r.status == 200 and r.body == f"x-lang={language}".encode() * 1000
+            c.close()
+
+    clients = crowd(60)
+    until(lambda: scrape(proxy)['outrigger_http_requests_in_flight{route="/"}'] == 60, 10)
+    until(lambda: len(up.requests) == 1)
+    go.set()
+    read(clients)
+    assert sorted(q.fields.get("x-lang") for q in up.requests) == list(LANGUAGES)
+    m = metrics(proxy)
+    assert m['outrigger_coalesced_requests_total{route="/",role="leader",result="shared"}'] == 3
+    assert m['outrigger_coalesced_requests_total{route="/",role="follower",result="shared"}'] == 57
+
+    go.clear()
+    clients = crowd(30)
+    until(lambda: scrape(proxy)['outrigger_http_requests_in_flight{route="/"}'] == 30, 10)
+    until(lambda: len(up.requests) == 6)
+    go.set()
+    read(clients)
+    assert len(up.requests) == 6
+    until(lambda: is_empty(proxy), 5)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_variants_come_and_go_at_random(rig, workers):
+    """What answers vary with changes all the time. Nobody ever gets another one's variant, nobody is forgotten."""
+    turns = ["Vary: X-Lang", "Vary: X-Size, X-Lang", "Vary: x-lang,x-size,accept", "Vary: *"]
+
+    def behave(call, q):
+        in_language(call, q, turns[len(up.requests) % 4], delay=.02)
+    up = rig.upstream(behave)
+    proxy = rig.before(up, route={"coalesce": {"buffer": "64KiB"}}, upstream={"retry": "off"}, workers=workers)
+    stop, bad, served = time.monotonic() + 4, [], []
+
+    def coming_and_going(n):
+        i = n
+        while time.monotonic() < stop:
+            i += 5
+            # the size is a matter of the language, or else an answer that varies with the language only would be wrong
+            fields = [f"X-Lang: {LANGUAGES[i % 3]}", f"X-Size: {i % 3}"]
+            try:
+                c = open_many(proxy, 1, f"/{n % 2}", *fields)[0]
+                if n % 4 == 0:
+                    time.sleep(.005 + .01 * (i % 7))
+                else:
+                    r = c.read()
+                    served.append(r.fields.get("cache-status"))
+                    if r.status != 200 or r.body != f"x-lang={LANGUAGES[i % 3]},x-size={i % 3}".encode() * 1000:
+                        bad.append((r.status, fields, r.body[:99]))
+                c.close()
+            except Exception as e:
+                bad.append(repr(e))
+    threads = [threading.Thread(target=coming_and_going, args=(n,)) for n in range(16)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not bad, bad[:5]
+    assert len(served) > 50 and any("collapsed" in s for s in served if s)
     until(lambda: is_empty(proxy), 5)

@@ -131,6 +131,7 @@ static void draw_deed(struct dice *d, struct deed *deed)
 	static const enum reason failures[] = {
 		REASON_connection_refused, REASON_connection_timeout, REASON_upstream_reset, REASON_upstream_protocol_error, REASON_dns_error
 	};
+	static const char *const varies[] = { "x", "y", "x, y", "*" };
 	deed->after_us = PICK(d, pauses_us);
 	deed->early = chance(d, 20);
 	deed->within = chance(d, 15);
@@ -161,6 +162,8 @@ static void draw_deed(struct dice *d, struct deed *deed)
 	deed->breaks_with = REASON_upstream_reset;
 	if (deed->status == 503 && chance(d, 30))
 		deed->fields[deed->field_count++] = (struct conf_pair){ SPAN("retry-after"), chance(d, 50) ? SPAN("0") : SPAN("1") };
+	if (chance(d, 30))
+		deed->fields[deed->field_count++] = (struct conf_pair){ SPAN("vary"), span_of(PICK(d, varies)) };
 }
 
 /* ── clients ── */
@@ -194,6 +197,10 @@ static void draw_guest(struct dice *d, struct world *w, uint64_t span_us)
 		g->trusted = true;
 		guest_field(g, "x-request-timeout-ms", chance(d, 50) ? "7" : "2");
 	}
+	if (chance(d, 50))
+		guest_field(g, "x", chance(d, 70) ? "1" : "2");
+	if (chance(d, 30))
+		guest_field(g, "y", "1");
 }
 
 static void give_up(struct world *w)
