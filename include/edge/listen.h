@@ -56,6 +56,8 @@ struct listener {
 	struct link      on_leaving;
 	unsigned         port;
 	bool             open, paused, leaving;
+	unsigned         expected;            /* so many are likely to wait to be accepted: they came together last time */
+	uint64_t         turn;                /* ... and when that was                                                   */
 	struct timer     resume;
 	int              reserve;             /* one descriptor kept to be able to refuse politely when they run out */
 	uint64_t         accepted, closed, refused[REFUSED_CAUSE_COUNT];      /* open now: accepted - closed */

@@ -180,15 +180,15 @@ static void out_of_descriptors(struct listener *l)
 	pause_accepting(l);
 }
 
-static void listener_ready(struct watch *w, uint32_t events)
+/* How many there were, of so many. */
+static unsigned accept_up_to(struct listener *l, unsigned most)
 {
-	struct listener *l = container_of(w, struct listener, watch);
-	(void)events;
-	for (int i = 0; i < ACCEPTS_PER_TURN && l->open && !l->paused; i++) {
+	unsigned n = 0;
+	while (n < most && l->open && !l->paused) {
 		struct sockaddr_storage peer = { .ss_family = AF_UNIX };
 		socklen_t len = sizeof(peer);
 		enum refused_cause why;
-		int fd = accept4(w->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept4(l->watch.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0) {
 			if (errno == EMFILE || errno == ENFILE)
 				out_of_descriptors(l);
@@ -196,8 +196,9 @@ static void listener_ready(struct watch *w, uint32_t events)
 				pause_accepting(l);
 			else if (errno == ECONNABORTED || errno == EINTR || errno == EPROTO)
 				continue;
-			return;
+			break;
 		}
+		n++;
 		if (!gate_enter(l->step->gate, (struct sockaddr *)&peer, &why)) {
 			refuse(l, fd, why);
 			continue;
@@ -205,6 +206,22 @@ static void listener_ready(struct watch *w, uint32_t events)
 		counter_add(&l->accepted, 1);
 		front_h1_open(l, fd, (struct sockaddr *)&peer);
 	}
+	return n;
+}
+
+/* To find nobody costs the kernel nearly as much as to find somebody. So no more are looked for than have come lately: were there more, the next
+ * turn is told so at once, and looks for twice as many. */
+static void listener_ready(struct watch *w, uint32_t events)
+{
+	struct listener *l = container_of(w, struct listener, watch);
+	uint64_t turn = counter_get(&l->step->loop->turns);
+	(void)events;
+	if (turn == l->turn + 1 && l->expected < ACCEPTS_PER_TURN)
+		l->expected *= 2;
+	l->turn = turn;
+	unsigned n = accept_up_to(l, l->expected);
+	if (n < l->expected)
+		l->expected = n ? n : 1;
 }
 
 struct listener *listener_new(int fd, struct span address)
@@ -218,6 +235,7 @@ struct listener *listener_new(int fd, struct span address)
 	l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	l->port = listen_port(fd);
 	l->open = true;
+	l->expected = 1;
 	link_init(&l->on_leaving);
 	return l;
 }
@@ -256,8 +274,7 @@ void listener_closed_one(struct listener *l)
 static void accept_all(struct listener *l)
 {
 	l->paused = false;
-	for (int i = 0; i < LISTEN_BACKLOG / ACCEPTS_PER_TURN && l->open; i++)
-		listener_ready(&l->watch, 0);
+	accept_up_to(l, LISTEN_BACKLOG);
 }
 
 static void last_look(struct timer *t)
