@@ -103,8 +103,11 @@ static void switch_listeners(struct data_thread *t)
 	t->listeners = t->next_listeners;
 	t->next_listeners = NULL;
 	for (unsigned i = 0; i < t->listeners->count; i++)
-		if (!listens(old, t->listeners->at[i]))
+		if (!listens(old, t->listeners->at[i])) {
 			listener_start(t->listeners->at[i], &t->step);
+			if (t->leaving)           /* TERM came while the reload was on its way */
+				listener_drain(t->listeners->at[i]);
+		}
 	for (unsigned i = 0; old && i < old->count; i++)
 		if (!listens(t->listeners, old->at[i]))
 			listener_leave(old->at[i]);
@@ -232,7 +235,7 @@ void data_thread_discard(struct data_thread *t)
 
 void data_thread_drain(struct data_thread *t)
 {
-	t->loop.worker.draining = true;
+	t->loop.worker.draining = t->leaving = true;
 	for (unsigned i = 0; i < t->listeners->count; i++)
 		listener_drain(t->listeners->at[i]);
 	front_h1_drain(&t->step, DRAIN_SPREAD_US);

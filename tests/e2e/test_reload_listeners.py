@@ -151,3 +151,17 @@ def test_the_successor_has_them_too(rig):
     listen(proxy, old, new)                                       # and it can be asked for more
     reload(proxy)
     assert proxy.ask().status == 200
+
+
+def test_term_in_the_middle_of_a_reload(rig):
+    for _ in range(5):
+        proxy = rig.before(rig.upstream())
+        new = f"127.0.0.1:{free_port()}"
+        with proxy.client() as c:
+            assert c.ask().status == 200
+            listen(proxy, new)
+            assert proxy.admin("POST", "/reload").status == 200
+            proxy.signal(signal.SIGTERM)
+            assert c.ended()
+        assert proxy.wait() == 0
+        assert refused(("127.0.0.1", int(new.split(":")[1]))) and refused(("127.0.0.1", proxy.port))
