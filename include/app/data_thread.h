@@ -32,7 +32,6 @@ struct data_thread {
 	struct message   report;              /* to the control thread, of a reload               */
 	struct order     order;               /* ... and from it: one at a time                   */
 	bool             built;
-	bool             leaving;             /* it accepts nothing more */
 	struct listeners *listeners;
 	struct listeners *next_listeners;     /* a reload's: those that stay, and new ones that are not started */
 	const struct listeners *shown_listeners;      /* control thread: as `shown` */

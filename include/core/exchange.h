@@ -121,6 +121,7 @@ struct exchange {
 		bool            replaced;     /* the door under the cursor has diverted in judge */
 	} walk;
 	struct pipe         request_body, reply_body;
+	struct farewell    *farewell;         /* of a stream that a drain may end; NULL: of others                    */
 	uint64_t            request_taken;    /* body bytes that the running call has taken */
 	uint64_t            request_paid;     /* the most that any call has taken: what was paid back to the client */
 	struct { void (*here)(struct exchange *, void *slot); void *slot; size_t bytes; } awaited;     /* exchange_await_body */
@@ -182,6 +183,9 @@ void exchange_note_attempt_of(struct exchange *, const struct exchange *of, enum
 /* ── for the loop ── */
 /* The only walker: serves the answers present at entry, then buries the dead. Returns whether more are ready already. */
 bool exchanges_run(struct worker *);
+/* The worker drains, for good: streams without an end of their own are ended where they may be, each at its own moment of `spread_us`, or then at
+ * its next event or frame. */
+void exchanges_farewell(struct worker *, uint64_t spread_us);
 void exchanges_leave(struct worker *);     /* the worker ends, its clients are gone: so are the requests that policies have of their own */
 
 #endif

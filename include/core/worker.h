@@ -35,6 +35,8 @@ struct worker {
 	unsigned          live_count;         /* stored relaxed: other threads may look   */
 	unsigned          ready_count;
 	bool              draining;           /* answers say Connection: close                             */
+	bool              leaving;            /* for good: exchanges_farewell                              */
+	uint64_t          farewell_us;        /* within this time streams end where they may               */
 	struct flag_book *flag_book;          /* of the process; NULL: all flags are off */
 	struct flag_set  *flag_set;           /* what it has seen there last; held */
 	struct pressure   pressure;           /* its level is for all to see; the rest is of who feeds it  */

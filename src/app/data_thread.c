@@ -105,7 +105,7 @@ static void switch_listeners(struct data_thread *t)
 	for (unsigned i = 0; i < t->listeners->count; i++)
 		if (!listens(old, t->listeners->at[i])) {
 			listener_start(t->listeners->at[i], &t->step);
-			if (t->leaving)           /* TERM came while the reload was on its way */
+			if (t->loop.worker.leaving)       /* TERM came while the reload was on its way */
 				listener_drain(t->listeners->at[i]);
 		}
 	for (unsigned i = 0; old && i < old->count; i++)
@@ -235,10 +235,12 @@ void data_thread_discard(struct data_thread *t)
 
 void data_thread_drain(struct data_thread *t)
 {
-	t->loop.worker.draining = t->leaving = true;
+	uint64_t patience_us = t->step.router->conf->shutdown.timeout_us;
+	t->loop.worker.draining = true;
 	for (unsigned i = 0; i < t->listeners->count; i++)
 		listener_drain(t->listeners->at[i]);
 	front_h1_drain(&t->step, DRAIN_SPREAD_US);
+	exchanges_farewell(&t->loop.worker, patience_us / 2 < DRAIN_SPREAD_US ? patience_us / 2 : DRAIN_SPREAD_US);
 	worker_arm(&t->loop.worker, &t->drain_poll, 2 * LISTEN_LAST_LOOK_US, look_if_empty);
 }
 

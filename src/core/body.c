@@ -12,6 +12,7 @@
 #include "body.h"
 
 #include "base/must.h"
+#include "farewell.h"
 #include "local.h"
 #include "walk.h"
 
@@ -53,6 +54,7 @@ void body_init(struct exchange *ex)
 
 void body_fini(struct exchange *ex)
 {
+	farewell_fini(ex);
 	buf_fini(&ex->request_body.held);
 	buf_fini(&ex->reply_body.held);
 }
@@ -179,7 +181,7 @@ bool exchange_may_splice_request(const struct exchange *ex)
 
 bool exchange_may_splice_reply(const struct exchange *ex)
 {
-	return ex->committed && !ex->local && !ex->tunnel && !ex->route->tapped && ex->client_ops->splices;
+	return ex->committed && !ex->local && !ex->tunnel && !ex->farewell && !ex->route->tapped && ex->client_ops->splices;
 }
 
 bool exchange_can_replay(const struct exchange *ex) { return ex->keeping && !ex->tunnel; }
@@ -207,11 +209,17 @@ static void tap(struct exchange *ex, struct slice bytes)
 
 static void send_on(struct exchange *ex, struct slice bytes, bool end)
 {
+	size_t came = bytes.len;
 	if (bytes.len && !ex->local)
 		tap(ex, bytes);
+	if (ex->farewell)
+		bytes = farewell_pass(ex, bytes);
 	if (end && !ex->local && !ex->call)       /* the endpoint is done with us: its permits are free for the next one, */
 		walk_settle_from(ex, ex->route->attempt_from, END_SENT);        /* however slowly this client reads        */
-	ex->client_ops->send_body(ex->client, ex, bytes, end);
+	if (bytes.len || end || !came)
+		ex->client_ops->send_body(ex->client, ex, bytes, end);
+	if (bytes.len < came && !end && ex->walk.state != WALK_OVER)
+		exchange_reply_taken(ex, came - bytes.len);       /* dropped: nobody else will say so */
 }
 
 void body_commit(struct exchange *ex)
@@ -228,6 +236,7 @@ void body_commit(struct exchange *ex)
 		ex->request_body.state = PIPE_FLOWING;
 		ex->last_byte_us = ex->worker->now_us;
 	}
+	farewell_begin(ex);
 	/* The pieces leave the queue one by one. send_body may be the end of the exchange, or pay for what it took and so bring more, which then
 	 * goes behind what is still here. */
 	p->draining = true;

@@ -1,5 +1,6 @@
 """test_streams.py - upgrades and server-sent events (behaviour §14, §6): bytes both ways, half-closes, idle timeouts, refusals."""
 import hashlib
+import signal
 import threading
 import time
 
@@ -214,17 +215,121 @@ def test_101_nobody_asked_for(proxy, up):
         assert c.ask().body == b"hello"
 
 
+# ── drains ──
+
+CLOSE = b"\x88\x02\x03\xe9"                                     # 1001: going away
+
+
 def test_tunnels_are_cut_at_the_end_of_a_drain(rig):
-    import signal
-    up = rig.upstream(tunnel())
+    """It is in the middle of a frame of 16 KiB all the time: no place for a word."""
+    up = rig.upstream(tunnel(greet=b"\x82\x7e\x40\x00"))
     proxy = rig.before(up, shutdown={"timeout": "400ms"})
     with proxy.client() as c:
         switch(c)
+        assert c.exactly(4) == b"\x82\x7e\x40\x00"
         proxy.signal(signal.SIGTERM)
         time.sleep(0.1)
         c.send(b"still")
         assert c.exactly(5) == b"STILL"
         assert proxy.wait() == 0
+
+
+def test_a_websocket_is_told_at_a_drain(rig):
+    up = rig.upstream(tunnel())
+    proxy = rig.before(up, shutdown={"timeout": "20s"})
+    with proxy.client() as c:
+        switch(c)
+        c.send(b"\x81\x05hello")
+        assert c.exactly(7) == b"\x81\x05HELLO"
+        began = time.monotonic()
+        proxy.signal(signal.SIGTERM)
+        assert c.exactly(4) == CLOSE
+        c.send(b"\x88\x02\x03\xe9")                               # its answer; the upstream's to that is not for it any more
+        c.end()
+        assert c.ended()
+        assert proxy.wait() == 0 and time.monotonic() - began < 5
+    proxy.access_log(1, status=101)
+
+
+def test_a_websocket_is_told_between_two_frames(rig):
+    gate = threading.Event()
+
+    def slow(call, q):
+        call.send(head(101, "Upgrade: websocket", "Connection: upgrade", reason="Switching Protocols") + b"\x82\x7e\x01\x00" + b"a" * 100)
+        gate.wait(10)
+        call.send(b"a" * 156 + b"\x81\x01b\x82")
+        try:
+            while True:
+                call.more()
+        except Closed:
+            call.close()
+    proxy = rig.before(rig.upstream(slow), shutdown={"timeout": "20s"})
+    with proxy.client() as c:
+        switch(c)
+        c.exactly(104)
+        proxy.signal(signal.SIGTERM)
+        time.sleep(1.2)
+        gate.set()
+        assert c.exactly(156) == b"a" * 156
+        assert c.exactly(4) == CLOSE
+        c.end()
+        assert c.ended()
+        assert proxy.wait() == 0
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_events_end_between_two_of_them_at_a_drain(rig, end):
+    gates, gone = [threading.Event(), threading.Event()], threading.Event()
+
+    def events(call, q):
+        call.send(head(200, "Content-Type: text/event-stream", "Transfer-Encoding: chunked"))
+        text = [f"data: 0{end}{end}data: 1{end}", f"more: 1{end}{end}data: 2{end}{end}", "data: 3"]
+        call.send(b"%x\r\n%s\r\n" % (len(text[0]), text[0].encode()))
+        gates[0].wait(10)
+        call.send(b"%x\r\n%s\r\n" % (len(text[1]), text[1].encode()))
+        try:
+            while True:
+                call.more()
+        except (Closed, OSError):
+            gone.set()
+    proxy = rig.before(rig.upstream(events), shutdown={"timeout": "20s"})
+    with proxy.client() as c:
+        c.send(request("GET", "/", "Accept: text/event-stream"))
+        r = c.reply_head()
+        while b"data: 1" not in c.ahead:
+            c.more()
+        proxy.signal(signal.SIGTERM)
+        time.sleep(1.2)
+        gates[0].set()
+        c.reply_body(r, "GET")
+        assert r.body.decode() == f"data: 0{end}{end}data: 1{end}more: 1{end}{end}"
+        assert c.ended()
+        assert gone.wait(5) and proxy.wait() == 0
+    assert not proxy.access_log(1, status=200)[0].get("reason")
+
+
+def test_quiet_events_end_at_a_drain(rig):
+    def events(call, q):
+        call.send(head(200, "Content-Type: text/event-stream") + b"data: 0\n\n")       # without a length: until it closes
+        try:
+            while True:
+                call.more()
+        except (Closed, OSError):
+            call.close()
+    proxy = rig.before(rig.upstream(events), shutdown={"timeout": "20s"})
+    clients = [proxy.client() for _ in range(8)]
+    for c in clients:
+        c.send(request("GET", "/", "Accept: text/event-stream"))
+        c.reply_head()
+        while b"data: 0" not in c.ahead:
+            c.more()
+    began = time.monotonic()
+    proxy.signal(signal.SIGTERM)
+    for c in clients:
+        while b"0\r\n\r\n" not in c.ahead:
+            c.more()
+        c.close()
+    assert proxy.wait() == 0 and time.monotonic() - began < 5
 
 
 # ── server-sent events, long downloads ──

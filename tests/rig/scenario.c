@@ -523,15 +523,17 @@ static void play_see(struct play *p, const struct scenario_line *l, bool over)
 	}
 }
 
-/* operator at TIME reset|rollback: of main's split. */
+/* operator at TIME reset|rollback: of main's split; or drain: streams without an end of their own are ended from then on. */
 static void play_operator(struct play *p, const struct scenario_line *l)
 {
 	uint64_t at_us;
 	bool ok = l->count == 4 && span_eq(l->word[1], SPAN("at")) && words_time(l->word[2], &at_us);
 	if (ok && at_us)
 		world_run_until(p->w, at_us);
-	if (!ok || split_set(p->w->shared, SPAN("main"), l->word[3]) != SPLIT_SET)
-		fail(p, l, "operator at TIME reset|rollback:", l->rest);
+	if (ok && span_eq(l->word[3], SPAN("drain")))
+		exchanges_farewell(&p->w->worker, 0);
+	else if (!ok || split_set(p->w->shared, SPAN("main"), l->word[3]) != SPLIT_SET)
+		fail(p, l, "operator at TIME reset|rollback|drain:", l->rest);
 }
 
 /* flags [at TIME] DOCUMENT: these are the flags from then on. */

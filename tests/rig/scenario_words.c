@@ -127,6 +127,7 @@ static const struct word deed_words[] = {
 	{ "on", TEXT, D(on), 0 }, { "after", TIME, D(after_us), 0 }, { "early", FLAG, D(early), 0 }, { "silent", FLAG, D(silent), 0 },
 	{ "unseen", FLAG, D(unseen), 0 }, { "reused", FLAG, D(reused), 0 }, { "within", FLAG, D(within), 0 },
 	{ "informs", COUNT, D(informational), 0 }, { "body", SIZE, D(body), 0 }, { "by", SIZE, D(by), 0 }, { "every", TIME, D(every_us), 0 },
+	{ "body-after", TIME, D(body_after_us), 0 },
 	{ "streams", FLAG, D(streams), 0 }, { "end-apart", FLAG, D(end_apart), 0 }, { "breaks", SIZE, D(breaks_at), D(breaks) },
 	{ "with", REASON, D(breaks_with), 0 }, { "chokes", SIZE, D(chokes_at), D(chokes) }, { "takes", SIZE, D(take_by), 0 }, { "each", TIME, D(take_every_us), 0 },
 	{ "takes-nothing", FLAG, D(takes_nothing), 0 }, { "eager", FLAG, D(eager), 0 }, { "ends-first", FLAG, D(ends_first), 0 },

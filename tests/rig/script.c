@@ -149,7 +149,11 @@ static void answer(struct call *c)
 		return;
 	}
 	exchange_upstream_head(c->ex);
-	if (!c->over)
+	if (c->over)
+		return;
+	if (c->deed.body_after_us)
+		plan(c, &c->body, c->deed.body_after_us, reply_goes_on);
+	else
 		reply_goes_on(&c->body);
 }
 

@@ -23,7 +23,7 @@ struct deed {
 	bool        reused;                   /* the connection had been kept alive: reused_dead                 */
 	bool        within;                   /* reports inside start, or inside the call that ends the request  */
 	int         informational;            /* a 1xx before                                                    */
-	uint64_t    body, by, every_us;
+	uint64_t    body, by, every_us, body_after_us;
 	bool        streams;                  /* its length is not told                                          */
 	bool        end_apart;                /* the end comes in an event of its own                            */
 	bool        breaks; uint64_t breaks_at; enum reason breaks_with;
