@@ -23,6 +23,7 @@ BIN = str(pathlib.Path(os.environ.get("OUTRIGGER_BIN") or ROOT / "build" / os.en
 WORKERS = int(os.environ.get("OUTRIGGER_WORKERS", "0"))
 BAD = re.compile(r"Sanitizer|runtime error:|must\(|must failed|assertion", re.I)
 PORTS = random.Random(os.urandom(8))
+GIVEN = set()
 
 
 def sanitized():
@@ -41,12 +42,15 @@ def free_port():
     """Below the range that the kernel gives to outgoing connections, so nobody else takes it between here and the bind."""
     while True:
         port = PORTS.randrange(10000, 32000)
+        if port in GIVEN:                     # a proxy wants two of them
+            continue
         with socket.socket() as s:
             try:
                 s.bind(("127.0.0.1", port))
-                return port
             except OSError:
                 continue
+        GIVEN.add(port)
+        return port
 
 
 def environment(**more):

@@ -20,7 +20,7 @@ def up(shared_rig):
 
 @pytest.fixture(scope="module")
 def proxy(shared_rig, up):
-    return shared_rig.before(up, route={"timeout": "600ms", "idle_timeout": "400ms"})
+    return shared_rig.before(up, route={"timeout": "600ms", "idle_timeout": "800ms"})
 
 
 @pytest.fixture(autouse=True)
@@ -74,14 +74,14 @@ def test_bytes_one_way_keep_it_alive(proxy, up):
     """Silence in one direction is fine while the other one speaks."""
     def ticker(call, q):
         call.send(head(101, "Upgrade: websocket", "Connection: upgrade"))
-        for _ in range(8):
+        for _ in range(12):
             time.sleep(0.1)
             call.send(b".")
         call.close()
     up.default = ticker
     with proxy.client() as c:
         switch(c)
-        assert c.rest() == b"." * 8
+        assert c.rest() == b"." * 12
 
 
 def test_client_ends_first(proxy):
