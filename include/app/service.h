@@ -13,7 +13,6 @@ struct service;
  * NULL with *why set: the address cannot be had, or memory. */
 struct service *service_new(struct loop *, struct span address, int fd, const struct upstream_ops *, void *self, char why[128]);
 void service_free(struct service *);              /* closes everything; the loop must not run any more, or be about to stop */
-uint64_t service_requests(const struct service *);
 
 /* Answers a call whole, inside upstream_ops.start (which then returns NULL): status, content type, body (copied), and one more field
  * when name.len. */

@@ -189,7 +189,7 @@ static void forget(struct access_log *log, struct ring *r)
 	size_t at = head % RING_BYTES, first = left < RING_BYTES - at ? (size_t)left : RING_BYTES - at;
 	if (!left)
 		return;
-	log->lost += lines_in(r->bytes + at, first) + lines_in(r->bytes, (size_t)left - first);
+	log->lost += outlet_lines(r->bytes + at, first) + outlet_lines(r->bytes, (size_t)left - first);
 	move_head(r, head + left);
 }
 
@@ -225,7 +225,7 @@ static void see_off(struct access_log *log, uint64_t now_us)
 			at = &o->next;
 			continue;
 		}
-		log->lost += lines_in(o->bytes + o->from, o->to - o->from);
+		log->lost += outlet_lines(o->bytes + o->from, o->to - o->from);
 		*at = o->next;
 		outlet_close(o);
 	}

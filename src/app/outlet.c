@@ -17,7 +17,7 @@ enum {
 	PIPE_WRITE_BYTES = 4096,              /* a pipe that polls writable takes this much without blocking (PIPE_BUF) */
 };
 
-uint64_t lines_in(const char *at, size_t len)
+uint64_t outlet_lines(const char *at, size_t len)
 {
 	const char *end = at + len;
 	uint64_t n = 0;

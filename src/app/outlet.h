@@ -32,6 +32,6 @@ bool outlet_reopen(struct outlet *, struct span file);
 bool outlet_make_room(struct outlet *, size_t more);
 /* true: all is out. */
 bool outlet_write(struct outlet *);
-uint64_t lines_in(const char *at, size_t len);
+uint64_t outlet_lines(const char *at, size_t len);         /* how many there are */
 
 #endif
