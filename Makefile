@@ -3,6 +3,7 @@
 VERSION  := 0.1.0
 PREFIX   ?= /usr/local
 SHARE     = $(PREFIX)/share
+SHIPPED  := $(if $(filter command,$(firstword $(origin VARIANT))),$(VARIANT),tuned)
 VARIANT  ?= release
 B        := build/$(VARIANT)
 CC       := $(if $(filter fuzz,$(VARIANT)),clang,$(if $(filter default,$(origin CC)),gcc,$(CC)))
@@ -44,6 +45,13 @@ COMMON   := -std=c17 -D_GNU_SOURCE -g -pthread -fno-strict-aliasing -fno-omit-fr
 SAN      := -fsanitize=address,undefined -fno-sanitize-recover=all
 FLAGS_release := -O3 -flto=auto -D_FORTIFY_SOURCE=2 $(HARDEN)
 LINK_release  := -O3 -flto=auto -pie -Wl,-z,relro,-z,now,-z,noexecstack
+# tuned: release again, by a profile of its own work (gcc's), which a binary of the variant train has written. It is what `make deb` ships.
+# Both look for an object's profile in the same place: its name is part of what tells one static function from another.
+PROFILE_AT     = -dumpdir build/profile/$(dir $(@:$B/%=%))
+FLAGS_train    = $(FLAGS_release) $(PROFILE_AT) -fprofile-generate -fprofile-update=prefer-atomic
+LINK_train    := $(LINK_release) -fprofile-generate
+FLAGS_tuned    = $(FLAGS_release) $(PROFILE_AT) -fprofile-use -fprofile-partial-training -fprofile-correction -Wno-missing-profile
+LINK_tuned    := $(LINK_release)
 FLAGS_debug   := -O1 $(SAN) -DOUTRIGGER_DEBUG
 LINK_debug    := $(SAN)
 FLAGS_tsan    := -O1 -fsanitize=thread -DOUTRIGGER_DEBUG
@@ -79,6 +87,13 @@ $B/libcore.a: $(CORE_OBJ)
 $B/%.o: %.c
 	@mkdir -p $(@D); echo "  CC   $<"
 	$Q$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(if $(filter tests/%,$<),-Itests/rig) -c -o $@ $<
+ifeq ($(VARIANT),tuned)
+$(CORE_OBJ) $(EDGE_OBJ) $B/src/main.o: build/profile/made
+build/profile/made: $(CORE_SRC) $(EDGE_SRC) src/main.c $(wildcard include/*/*.h src/*/*.h) tests/bench/train.sh build/release/bench/origin build/release/bench/load
+	$Q$(MAKE) VARIANT=train all
+	@rm -rf build/profile; echo "  TRAIN build/profile"; tests/bench/train.sh build/train/outrigger build/release/bench
+	@touch $@
+endif
 $B/src/app/version.o: CPPFLAGS_ALL += -DOUTRIGGER_VERSION='"$(VERSION)"' -DOUTRIGGER_REVISION='"$(REVISION)"'
 # conf/demo.yaml as a C string, so that `outrigger demo` needs no file
 $B/gen/demo_conf.c: conf/demo.yaml
@@ -136,7 +151,7 @@ unit: $(UNIT_BIN)                       ## run the unit tests of this VARIANT
 edge-unit: $(EDGE_BIN)                  ## run the unit tests of edge/ and app/, over loopback
 	$Qset -e; for t in $(EDGE_BIN); do CMOCKA_MESSAGE_OUTPUT=STDOUT $$t > $$t.log 2>&1 || { cat $$t.log; exit 1; }; done; echo "edge unit tests: $(words $(EDGE_BIN)) files passed"
 bench: build/release/bench/origin build/release/bench/load ## measure beside nginx and haproxy (ARGS=--quick for a first look)
-	$Q$(MAKE) VARIANT=release all
+	$Q$(MAKE) VARIANT=tuned all
 	$Q$(PYTHON) tests/bench/bench.py $(ARGS)
 build/release/bench/%: tests/bench/%.c tests/bench/wire.h tests/bench/latency.h
 	@mkdir -p $(@D); echo "  CC   $<"
@@ -149,7 +164,8 @@ e2e: $B/outrigger                       ## run the end-to-end tests against this
 	$QOUTRIGGER_BIN=$B/outrigger $(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e $(ARGS)
 fault-matrix: build/release/outrigger   ## what the upstream, the clients and Redis may do at once, and what comes of it: docs/fault-matrix.md
 	$QOUTRIGGER_BIN=$< $(PYTHON) tests/e2e/matrix.py > build/fault-matrix.md && mv build/fault-matrix.md docs/fault-matrix.md
-bench-policies: build/release/outrigger build/release/bench/origin build/release/bench/load ## ... and what the policies cost: docs/policies-cost.md
+bench-policies: build/release/bench/origin build/release/bench/load ## ... and what the policies cost: docs/policies-cost.md
+	$Q$(MAKE) VARIANT=tuned all
 	$Q$(PYTHON) tests/bench/policies.py $(ARGS)
 promises: build/release/outrigger       ## what the policies promise, measured with a real Redis: docs/promises.md
 	$QOUTRIGGER_BIN=$< $(PYTHON) tests/bench/promises.py docs/promises.md
@@ -160,8 +176,11 @@ reference: all                          ## print the pages that are made of the 
 		$$r man > docs/outrigger.8; $$r completions-bash > conf/completions/outrigger.bash; $$r completions-zsh > conf/completions/_outrigger; \
 		$$r completions-fish > conf/completions/outrigger.fish; $B/outrigger schema > conf/outrigger.schema.json
 	$QOUTRIGGER_BIN=$B/outrigger $(PYTHON) tests/deploy/print_metrics.py > build/print_metrics.log 2>&1 || { cat build/print_metrics.log; exit 1; }
-deb: build/release/outrigger            ## a Debian package: build/outrigger_VERSION_ARCH.deb
-	+$QREVISION=$(REVISION) conf/debian/build.sh $(VERSION) build
+tuned:                                  ## the binary for production, by a profile of its own work: build/tuned/outrigger (gcc; a minute)
+	$Q$(MAKE) VARIANT=tuned all
+deb: $(if $(filter $(SHIPPED),$(VARIANT)),$B/outrigger) ## a Debian package of it: build/outrigger_VERSION_ARCH.deb (VARIANT=release: the same, byte by byte, each time)
+	$Q$(MAKE) VARIANT=$(SHIPPED) all
+	+$QREVISION=$(REVISION) VARIANT=$(SHIPPED) conf/debian/build.sh $(VERSION) build
 # promtool comes out of Debian's package, which is not installed: it would start a server
 build/tools/promtool:
 	$Qmkdir -p $(@D)
@@ -176,15 +195,15 @@ deploy: all deb build/tools/promtool    ## test the deploy files, as far as that
 	$QOUTRIGGER_BIN=$B/outrigger $(PYTHON) -m pytest -q -p no:cacheprovider tests/deploy -m 'not slow' $(ARGS)
 deploy-check:                           ## ... all of it: image and package in fresh Debian roots (as root; minutes)
 	$Q$(INSTALL_MISSING) $(PACKAGES_ROOTS:%='%')
-	$Q$(MAKE) VARIANT=release all deb build/tools/promtool
-	$QOUTRIGGER_BIN=build/release/outrigger $(PYTHON) -m pytest -q -p no:cacheprovider tests/deploy $(ARGS)
+	$Q$(MAKE) VARIANT=tuned all deb build/tools/promtool
+	$QOUTRIGGER_BIN=build/tuned/outrigger $(PYTHON) -m pytest -q -p no:cacheprovider tests/deploy $(ARGS)
 lint:                                   ## layers, sizes, banned calls
 	$Q$(PYTHON) tests/lint/lint.py
 demo: packages                          ## install what is missing, build, and run outrigger in front of a demo app
 	$Q$(MAKE) VARIANT=release all
 	$Qbuild/release/outrigger demo $(ARGS)
-install: build/release/outrigger        ## PREFIX=/usr/local, DESTDIR=
-	$Qinstall -D -m 755 build/release/outrigger $(DESTDIR)$(PREFIX)/bin/outrigger
+install: $B/outrigger                   ## PREFIX=/usr/local, DESTDIR=; VARIANT=tuned for production
+	$Qinstall -D -m 755 $B/outrigger $(DESTDIR)$(PREFIX)/bin/outrigger
 	$Qinstall -d $(DESTDIR)$(SHARE)/outrigger/examples $(DESTDIR)$(SHARE)/outrigger/prometheus $(DESTDIR)$(SHARE)/outrigger/grafana $(DESTDIR)$(SHARE)/doc/outrigger
 	$Qinstall -m 644 conf/outrigger.yaml conf/demo.yaml conf/start.yaml conf/outrigger.schema.json $(DESTDIR)$(SHARE)/outrigger/
 	$Qinstall -m 644 conf/examples/*.yaml $(DESTDIR)$(SHARE)/outrigger/examples/
@@ -216,9 +235,9 @@ test: packages-test                     ## everything: installs what is missing,
 	$Q$(MAKE) VARIANT=release all unit
 	$Q$(MAKE) VARIANT=debug unit edge-unit scenario torture
 	$Q$(MAKE) VARIANT=fuzz fuzz-replay
-	$Q$(MAKE) VARIANT=release deploy
+	$Q$(MAKE) VARIANT=tuned deploy
 	$Q$(MAKE) page-modules
-	$Q$(MAKE) VARIANT=release e2e
+	$Q$(MAKE) VARIANT=tuned e2e
 	$Q$(MAKE) VARIANT=debug e2e
 	$QOUTRIGGER_WORKERS=2 $(MAKE) VARIANT=tsan e2e
 	@echo "make test: everything passed"
@@ -226,4 +245,4 @@ clean:                                  ## remove everything built
 	$Qrm -rf build
 help:                                   ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-.PHONY: fault-matrix reference deb deploy deploy-check packages-deb packages-ship page-modules demo install uninstall e2e fuzz-replay lint packages packages-test packages-bench test all unit edge-unit bench clean help scenario torture
+.PHONY: fault-matrix reference tuned deb deploy deploy-check packages-deb packages-ship page-modules demo install uninstall e2e fuzz-replay lint packages packages-test packages-bench test all unit edge-unit bench clean help scenario torture

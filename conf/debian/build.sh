@@ -1,5 +1,5 @@
 #!/bin/sh
-# build.sh VERSION FOLDER - makes FOLDER/outrigger_VERSION_ARCH.deb of the release binary and the files of this tree. No root, no debhelper,
+# build.sh VERSION FOLDER - makes FOLDER/outrigger_VERSION_ARCH.deb of the binary of VARIANT and the files of this tree. No root, no debhelper,
 # and no maintainer scripts: the service makes its own user (DynamicUser) and is neither enabled nor started until somebody says so.
 set -eu
 
@@ -8,14 +8,14 @@ here=$(cd "$(dirname "$0")" && pwd)
 arch=$(dpkg --print-architecture)
 root=$out/deb
 package=$out/outrigger_${version}_$arch.deb
-# The same sources make the same package, byte by byte.
+# The same binary makes the same package, byte by byte. (The same sources make the same binary, but for VARIANT=tuned: there, the profile has its say.)
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
 export SOURCE_DATE_EPOCH
 
 umask 022
 rm -rf "$root" "$out"/outrigger_*.deb
 mkdir -p "$root/DEBIAN"
-make install PREFIX=/usr DESTDIR="$root" REVISION="${REVISION:-unknown}"
+make install VARIANT="${VARIANT:-release}" PREFIX=/usr DESTDIR="$root" REVISION="${REVISION:-unknown}"
 
 # Where Debian has these
 mkdir -p "$root/lib/systemd" "$root/etc/outrigger"

@@ -2,6 +2,9 @@
  *
  * Invariants: a stream with something in `out` is on the flush list, or not writable, or connecting. `again` holds it only while an edge is
  * pending and input is wanted. After stream_close no event is delivered but `free`.
+ *
+ * The four system calls of a request go past libc's wrappers: those are points where a thread can be cancelled, which costs two atomic operations
+ * each once there are threads, a hundredth of the whole in sum. No thread is ever cancelled here.
  */
 #include "edge/stream.h"
 
@@ -9,6 +12,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -57,8 +61,8 @@ static ssize_t write_out(struct stream *s)
 	for (const struct buf_piece *p = buf_first(&s->out); p && msg.msg_iovlen < PIECES_PER_WRITE && !slice_is_elsewhere(p->slice); p = p->next)
 		iov[msg.msg_iovlen++] = (struct iovec){ (void *)(uintptr_t)p->slice.at, p->slice.len };
 	if (msg.msg_iovlen == 1)
-		return send(s->watch.fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL);
-	return sendmsg(s->watch.fd, &msg, MSG_NOSIGNAL);
+		return syscall(SYS_sendto, s->watch.fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL, NULL, 0);
+	return syscall(SYS_sendmsg, s->watch.fd, &msg, MSG_NOSIGNAL);
 }
 
 static void write_now(struct stream *s)
@@ -201,7 +205,7 @@ enum stream_got stream_read(struct stream *s, bool large, struct slice *got)
 	size_t room = c->size - c->used;
 	ssize_t n;
 	do
-		n = recv(s->watch.fd, c->data + c->used, room, 0);
+		n = syscall(SYS_recvfrom, s->watch.fd, c->data + c->used, room, 0, NULL, NULL);
 	while (n < 0 && errno == EINTR);
 	if (n > 0) {
 		*got = (struct slice){ c, c->data + c->used, (size_t)n };

@@ -126,7 +126,7 @@ def which(name):
 
 
 ALL = [
-    Proxy("outrigger", os.path.join(ROOT, "build/release/outrigger"), OUTRIGGER, {"default": {}},
+    Proxy("outrigger", os.path.join(ROOT, "build/tuned/outrigger"), OUTRIGGER, {"default": {}},
           ["-c"], ["--version"], signal.SIGQUIT),
     Proxy("nginx", which("nginx"), NGINX,
           {"4 x 64k buffers, request streamed": {"request_buffering": "off", "body": "64k", "buffering": "on", "buffer": "64k"},

@@ -79,6 +79,9 @@ All: one worker, pinned to a core of its own; HTTP/1.1 with kept connections to 
 always adds (request id, trace headers, `Via`) and keeps its defaults: retry budget, passive ejection, metrics, limits.
 For each case, every variant below is tried first and the peer is measured with its cheapest one.
 
+Each as its package ships it: the peers as Debian builds them, outrigger as `make deb` does (`make tuned`: compiled by a
+profile of its own work, which is 0.95 to 0.97 of the plain `make` in CPU per request; `tests/bench/train.sh`).
+
 {variants}
 
 The configurations are in `tests/bench/proxies.py`.
