@@ -3,7 +3,7 @@
 #define APP_DATA_THREAD_H
 
 #include "app/estate.h"
-#include "app/sockets.h"
+#include "app/survivors.h"
 #include "app/stores.h"
 #include "edge/back_h1.h"
 #include "edge/listen.h"
@@ -59,6 +59,7 @@ void data_thread_order(struct data_thread *, void (*what)(struct data_thread *))
 void data_thread_build(struct data_thread *);                     /* for order: a router of server->reload's snapshot; reload_built() then */
 void data_thread_adopt(struct data_thread *);                     /* for order: it is in force; reload_adopted() then */
 void data_thread_discard(struct data_thread *);                   /* for order: or not */
+void data_thread_board(struct data_thread *);                     /* for tell: let in its share of the server's survivors */
 void data_thread_drain(struct data_thread *);                     /* for tell: accept nothing more; server_thread_drained() when empty */
 /* The lag of its loop: of the last probe, or, while one is under way, so far. Sends the next one. */
 uint64_t data_thread_lag_us(struct data_thread *, uint64_t now_us);

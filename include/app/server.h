@@ -43,6 +43,7 @@ struct server {
 	struct data_thread *threads; unsigned thread_count;
 	struct sockets      sockets;          /* until listeners have them */
 	int                 keeper;           /* whom to ask for more; -1: nobody holds them but this process */
+	struct survivors   *survivors;        /* clients of the server before: data threads let them in */
 	struct sandbox      sandbox;
 	struct estate      *estate;           /* NULL: there is no supervisor */
 	void               *saved_memory; struct span saved;     /* what cores were before the crash; until it serves */
@@ -79,6 +80,7 @@ struct server_start {
 	const struct conf_reader *reader;     /* how to read the configuration again; NULL: there is no file */
 	/* from a supervisor; NULL: there is none */
 	struct sockets           *sockets;
+	struct survivors         *survivors;
 	struct estate            *estate;
 	const sigset_t           *signals;    /* the mask once there are handlers */
 	int                       keeper;     /* see keeper.h */

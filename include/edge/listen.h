@@ -48,6 +48,7 @@ struct doorstep {
 	unsigned                  front_count;
 	struct list               leaving;    /* listeners that a reload has taken away: until their last connection has gone */
 	uint64_t                  hurry_since_us;     /* under pressure since then; 0: it is not */
+	const void               *in_hand;            /* whose bytes are being taken in just now: read, and kept nowhere yet */
 };
 
 struct listener {
@@ -79,6 +80,8 @@ void listener_drain(struct listener *);
 void listener_stop(struct listener *);
 /* As drain; its connections end with the request that they are at, and when the last has gone it is freed. */
 void listener_leave(struct listener *);
+/* A connection that another server had let in here: it is let in again, if there is room, as one that has had an answer already. Owns fd. */
+void listener_let_in(struct listener *, int fd);
 void listener_closed_one(struct listener *);      /* a connection of it has gone */
 void listener_free(struct listener *);
 

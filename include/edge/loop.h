@@ -36,6 +36,8 @@ struct loop {
 	uv_async_t      bell;
 	pthread_mutex_t inbox_lock;
 	struct message *inbox_first, **inbox_last;
+	bool            halted;               /* atomic; see loop_halt */
+	void          (*on_halt)(void *self); void *halt_self;
 	uint64_t        turns, busy_us, lag_us;       /* counters for the metrics; lag: the longest turn since last asked */
 	uint64_t        timers_armed;                 /* ... when the loop last turned                                     */
 	uint64_t       *pulse_us;             /* atomic: when the loop last turned (livez, and a supervisor's watchdog)    */
@@ -47,6 +49,8 @@ void loop_fini(struct loop *);
 void loop_run(struct loop *);             /* until loop_stop */
 void loop_bury(struct loop *);            /* frees what was closed; for tearing down while the loop does not run */
 void loop_stop(struct loop *);            /* own thread only; others send a message */
+/* Its next turn does not begin; on_halt is called on its thread instead, and may not come back. Any thread, also in a signal handler. */
+void loop_halt(struct loop *);
 bool loop_watch(struct loop *, struct watch *, int fd, uint32_t events);
 bool loop_watch_room(struct loop *, struct watch *, int fd);     /* once: it takes something again */
 void loop_unwatch(struct loop *, struct watch *);

@@ -3,8 +3,10 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "app/access_log.h"
+#include "app/crash.h"
 #include "app/flags.h"
 #include "app/observe.h"
 #include "app/reload.h"
@@ -160,6 +162,7 @@ bool data_thread_init(struct data_thread *t, struct server *s, unsigned index)
 static void *thread_main(void *self)
 {
 	struct data_thread *t = self;
+	crash_thread_begins(t);
 	loop_run(&t->loop);
 	__atomic_store_n(t->loop.pulse_us, 0, __ATOMIC_RELAXED);
 	return NULL;
@@ -231,6 +234,21 @@ void data_thread_discard(struct data_thread *t)
 	worker_stores_give(&t->next_stores);
 	t->report.run = reload_adopted;
 	loop_post(&t->server->control, &t->report);
+}
+
+/* Each thread takes its share: the entries are its own, as is the descriptor in each. */
+void data_thread_board(struct data_thread *t)
+{
+	struct survivors *all = t->server->survivors;
+	for (unsigned i = t->loop.worker.index; i < all->count; i += t->server->thread_count) {
+		struct survivor *one = &all->at[i];
+		struct listener *l = listener_at(t->listeners, span_of(one->address));
+		if (l)
+			listener_let_in(l, one->fd);
+		else
+			close(one->fd);           /* a reload has taken it away; its connections were to leave anyway */
+		one->fd = -1;
+	}
 }
 
 void data_thread_drain(struct data_thread *t)

@@ -10,14 +10,25 @@
 
 #include "edge/loop.h"
 
-enum { PATIENCE_US = 1000000, ADDRESS_MAX = 160 };
-enum wish { WISH_OPEN, WISH_RELEASE };
+enum { PATIENCE_US = 1000000, ADDRESS_MAX = SURVIVORS_ADDRESS };
+enum wish { WISH_OPEN, WISH_RELEASE, WISH_TAKE };
 
 struct asker { pid_t who; unsigned thread; uint64_t at_us; };     /* which question an answer is to */
 struct question { struct asker from; enum wish wish; unsigned len; char address[ADDRESS_MAX]; };
 struct answer { struct asker to; char why[SOCKETS_WHY]; };
 
 union room { struct cmsghdr head; char bytes[CMSG_SPACE(sizeof(int))]; };        /* for one descriptor */
+union many { struct cmsghdr head; char bytes[CMSG_SPACE(KEEPER_FDS * sizeof(int))]; };
+
+static struct cmsghdr *enclose(struct msghdr *m, const int *fds, unsigned count)
+{
+	struct cmsghdr *with = CMSG_FIRSTHDR(m);
+	with->cmsg_level = SOL_SOCKET;
+	with->cmsg_type = SCM_RIGHTS;
+	with->cmsg_len = CMSG_LEN(count * sizeof(int));
+	memcpy(CMSG_DATA(with), fds, count * sizeof(int));
+	return with;
+}
 
 /* ── the server's end ── */
 
@@ -95,6 +106,20 @@ void keeper_release(int keeper, struct span address)
 		ask(keeper, &q, WISH_RELEASE, 0, address);
 }
 
+void keeper_leave(int keeper, struct span address, const int *fds, unsigned count)
+{
+	struct question q = { .from = { .who = 0 }, .wish = WISH_TAKE, .len = (unsigned)address.len };
+	union many room = { .bytes = { 0 } };
+	struct iovec bytes = { &q, sizeof(q) };
+	struct msghdr m = { .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &room, .msg_controllen = CMSG_SPACE(count * sizeof(int)) };
+	if (keeper < 0 || address.len > sizeof(q.address))
+		return;
+	memcpy(q.address, address.at, address.len);
+	enclose(&m, fds, count);
+	ssize_t sent = sendmsg(keeper, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)sent;
+}
+
 /* ── the supervisor's end ── */
 
 bool keeper_pair(int *ours, int *theirs)
@@ -115,11 +140,7 @@ static void reply(int ours, struct answer *a, int fd)
 	if (fd >= 0) {
 		m.msg_control = &room;
 		m.msg_controllen = sizeof(room);
-		struct cmsghdr *with = CMSG_FIRSTHDR(&m);
-		with->cmsg_level = SOL_SOCKET;
-		with->cmsg_type = SCM_RIGHTS;
-		with->cmsg_len = CMSG_LEN(sizeof(fd));
-		memcpy(CMSG_DATA(with), &fd, sizeof(fd));
+		enclose(&m, &fd, 1);
 	}
 	ssize_t sent = sendmsg(ours, &m, MSG_NOSIGNAL | MSG_DONTWAIT);     /* no room: nobody reads, and who asked gives up by itself */
 	(void)sent;
@@ -142,10 +163,35 @@ static void carry_out(int ours, struct sockets *s, const struct question *q)
 	reply(ours, &a, row && q->from.thread < s->threads ? row->fds[q->from.thread] : -1);
 }
 
-void keeper_answer(int ours, struct sockets *s)
+/* Whatever came with it, with or without a good reason, is ours now. */
+static void take_enclosed(struct msghdr *m, const struct question *q, struct survivors *into)
 {
-	struct question q;
-	while (recv(ours, &q, sizeof(q), MSG_DONTWAIT) == sizeof(q))
-		if (q.len <= sizeof(q.address))
+	for (struct cmsghdr *with = CMSG_FIRSTHDR(m); with; with = CMSG_NXTHDR(m, with)) {
+		if (with->cmsg_level != SOL_SOCKET || with->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t at = 0; at + sizeof(int) <= with->cmsg_len - CMSG_LEN(0); at += sizeof(int)) {
+			int fd;
+			memcpy(&fd, CMSG_DATA(with) + at, sizeof(fd));
+			if (q->wish == WISH_TAKE && q->len <= sizeof(q->address))
+				survivors_add(into, fd, (struct span){ q->address, q->len });
+			else
+				close(fd);
+		}
+	}
+}
+
+void keeper_answer(int ours, struct sockets *s, struct survivors *survivors)
+{
+	for (;;) {
+		struct question q = { .len = 0 };
+		union many room;
+		struct iovec bytes = { &q, sizeof(q) };
+		struct msghdr m = { .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &room, .msg_controllen = sizeof(room) };
+		ssize_t n = recvmsg(ours, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+		if (n <= 0)
+			return;
+		take_enclosed(&m, &q, survivors);
+		if (n == sizeof(q) && q.len <= sizeof(q.address) && q.wish != WISH_TAKE)
 			carry_out(ours, s, &q);
+	}
 }

@@ -12,5 +12,6 @@ uint64_t resources_memory_limit(const char *root);
 /* Open descriptors. Where the kernel does not tell (before 6.2) they are counted, one by one. */
 unsigned resources_descriptors(void);
 uint64_t resources_descriptor_limit(void);     /* RLIMIT_NOFILE; 0: unknown */
+void resources_raise_descriptor_limit(void);   /* as far as may be */
 
 #endif

@@ -6,12 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "app/access_log.h"
 #include "app/admin.h"
 #include "app/conf_watch.h"
+#include "app/crash.h"
 #include "app/flags.h"
 #include "app/health.h"
 #include "app/keeper.h"
@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "edge/resolve.h"
+#include "resources.h"
 #include "rows.h"
 #include "totals.h"
 
@@ -196,15 +197,6 @@ static bool make_upstreams(struct server *s)
 	return s->upstreams != NULL;
 }
 
-static void raise_descriptor_limit(void)
-{
-	struct rlimit limit;
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
 void server_digest(struct server *s)
 {
 	unsigned char hash[EVP_MAX_MD_SIZE];
@@ -323,6 +315,7 @@ static int take_sockets(struct server *s, const struct server_start *how)
 {
 	char why[SOCKETS_WHY];
 	s->keeper = how->sockets ? how->keeper : -1;
+	s->survivors = how->sockets ? how->survivors : NULL;
 	if (!how->sockets)
 		return sockets_open(&s->sockets, s->conf);
 	s->sockets = *how->sockets;
@@ -359,7 +352,7 @@ static int prepare(struct server *s, const struct server_start *how)
 	server_digest(s);
 	draw_instance(s);
 	reach_manager(s, how);
-	raise_descriptor_limit();
+	resources_raise_descriptor_limit();
 	s->thread_count = (unsigned)c->workers;
 	s->estate = how->estate;
 	if (!loop_init(&s->control, 1000, clock_now_us()) || !watch_signals(s, how->signals)
@@ -403,6 +396,8 @@ static int prepare(struct server *s, const struct server_start *how)
 	s->tracing = s->health ? tracing_new(&s->control, s->fetcher, s->thread_count, (struct span){ s->instance, sizeof(s->instance) }) : NULL;
 	if (!s->resolver || !s->tracing || !s->keyring)
 		return EXIT_INTERNAL;
+	if (s->keeper >= 0)
+		crash_watch(s);
 	sockets_forget(&s->sockets);              /* listeners have them, and the admin's service; what is left over is closed */
 	tracing_adopt(s->tracing, c);
 	flags_adopt(s->flags, c);
@@ -426,6 +421,8 @@ static void serve(void *self)
 	s->life = LIFE_serving;
 	if (s->estate)
 		begin_legacy(s);
+	for (unsigned i = 0; s->survivors && i < s->thread_count; i++)
+		data_thread_tell(&s->threads[i], data_thread_board);
 	for (unsigned i = 0; i < s->conf->listener_count; i++) {
 		struct log_line l;
 		log_begin(&l, LOG_INFO, "listening");
@@ -455,6 +452,7 @@ static void unlink_sockets(const struct conf *c)
 
 static void tear_down(struct server *s, bool own_sockets)
 {
+	crash_unwatch();
 	if (own_sockets)
 		unlink_sockets(s->conf);
 	for (unsigned i = 0; i < s->thread_count; i++)
@@ -487,6 +485,8 @@ static void tear_down(struct server *s, bool own_sockets)
 	shared_free(s->shared);
 	gate_free(s->gate);
 	trust_free(s->trust);
+	if (s->survivors)
+		survivors_close(s->survivors);
 	loop_fini(&s->control);
 	free(s->threads);
 	free(s->upstreams);

@@ -21,6 +21,7 @@
 #include "app/keeper.h"
 #include "app/notify.h"
 #include "base/log.h"
+#include "resources.h"
 
 enum {
 	TICK_US = 500000,
@@ -38,6 +39,7 @@ struct supervisor {
 	struct conf   *conf;
 	const struct conf_reader *reader;
 	struct sockets sockets;
+	struct survivors survivors;           /* of the server that has died, until the next one has them */
 	struct estate *estate;
 	sigset_t       signals, before;
 	int            signal_fd;
@@ -169,7 +171,8 @@ static void tell_crash(struct supervisor *v, pid_t pid, int status, uint64_t wai
 	else
 		log_u64(&l, "exit", (uint64_t)WEXITSTATUS(status));
 	log_f(&l, "lived_s", "%.3f", (double)(clock_now_us() - v->started_us) / 1e6);
-	log_u64(&l, "connections", v->estate->connections);      /* of clients, cut; what was on its way there and not read yet, nobody knows */
+	log_u64(&l, "connections", v->estate->connections);      /* of clients */
+	log_u64(&l, "connections_kept", v->survivors.count);
 	log_u64(&l, "replaced_in_ms", wait_us / 1000);
 	log_end(&l);
 	tell_requests(v, &named, &unnamed);
@@ -236,7 +239,7 @@ static bool wait_for_it(struct supervisor *v, uint64_t until_us, int *status)
 		poll(on, 3, left < TICK_US ? (int)((left + 999) / 1000) : TICK_US / 1000);
 		take_signals(v);
 		listen_to_it(v);
-		keeper_answer(v->keeper, &v->sockets);
+		keeper_answer(v->keeper, &v->sockets, &v->survivors);
 		for (pid_t pid; (pid = waitpid(-1, status, WNOHANG)) > 0; )       /* others than the server: orphans, if we are process 1 */
 			if (pid == v->pid)
 				return true;
@@ -291,7 +294,7 @@ static int serve(struct supervisor *v, pid_t parent)
 	take_conf_in_force(v);
 	close_ours(v);
 	free(v->pulses);
-	return server_run(v->conf, &(struct server_start){ .reader = v->reader, .sockets = &v->sockets, .estate = v->estate, .signals = &v->before,
+	return server_run(v->conf, &(struct server_start){ .reader = v->reader, .sockets = &v->sockets, .survivors = &v->survivors, .estate = v->estate, .signals = &v->before,
 		.notify = v->mouth, .keeper = v->asking });
 }
 
@@ -303,6 +306,7 @@ static int give_up(struct supervisor *v, int code)
 	if (v->asking >= 0)
 		close(v->asking);
 	sockets_close(&v->sockets, v->conf);
+	survivors_close(&v->survivors);
 	estate_free(v->estate);
 	free(v->pulses);
 	conf_unref(v->conf);
@@ -360,6 +364,7 @@ static bool start(struct supervisor *v)
 		log_event(LOG_ERROR, "no_process", "error", strerror(errno), NULL);
 		return false;
 	}
+	survivors_close(&v->survivors);           /* it has them now; held here too, they could not be closed */
 	log_begin(&l, LOG_INFO, "server_started");
 	log_u64(&l, "pid", (uint64_t)v->pid);
 	log_end(&l);
@@ -374,6 +379,7 @@ int supervisor_run(struct conf *conf, const struct conf_reader *reader)
 	pid_t self = getpid();
 	int status = 0, code = sockets_open(&v.sockets, conf);
 
+	resources_raise_descriptor_limit();       /* a dying server may leave it as many as it had */
 	v.estate = estate_new((unsigned)conf->workers);
 	v.pulses = calloc(conf->workers + 1, sizeof(*v.pulses));
 	if (code == EXIT_DONE && (!v.estate || !v.pulses || !hold_signals(&v) || !reach_manager(&v)
@@ -391,6 +397,7 @@ int supervisor_run(struct conf *conf, const struct conf_reader *reader)
 			wait_for_it(&v, UINT64_MAX, &status);
 			pid_t pid = v.pid;
 			v.pid = 0;
+			keeper_answer(v.keeper, &v.sockets, &v.survivors);        /* its last words may have come just now */
 			if (is_the_end(&v, status, &code))
 				return give_up(&v, code);
 			uint64_t wait_us = back_off(&v);

@@ -90,7 +90,7 @@ static void name_peer(struct front *f, const struct sockaddr *peer)
 	f->address_len = (uint8_t)strlen(f->address);
 }
 
-void front_h1_open(struct listener *listener, int fd, const struct sockaddr *peer)
+void front_h1_open(struct listener *listener, int fd, const struct sockaddr *peer, unsigned requests)
 {
 	struct doorstep *step = listener->step;
 	struct front *f = calloc(1, sizeof(*f));
@@ -106,6 +106,7 @@ void front_h1_open(struct listener *listener, int fd, const struct sockaddr *pee
 	f->listener = listener;
 	f->step = step;
 	f->accepted_us = f->since_us = front_now(f);
+	f->requests = requests;
 	f->trusted = trust_has(step->trust, peer);
 	name_peer(f, peer);
 	if (step->limits->max_connections_per_ip) {
@@ -122,6 +123,22 @@ void front_h1_open(struct listener *listener, int fd, const struct sockaddr *pee
 		f->close_at_us = front_now(f) + FIRST_WORD_US;
 	front_rearm(f);
 	front_input(&f->stream);                  /* most clients have spoken already: saves a turn */
+}
+
+static bool is_at_rest(const struct front *f)
+{
+	return f->reading == READ_IDLE && !f->ex && f != f->step->in_hand && !f->reader.head_begun && buf_empty(&f->ahead) && f->stream.out.len == 0
+		&& !f->stream.closed && !f->stream.hup && !f->dying && !f->close_at_us;
+}
+
+void front_h1_at_rest(const struct doorstep *step, void (*each)(void *, const struct listener *, int), void *self)
+{
+	unsigned left = step->front_count;        /* whatever has happened to the list, this ends */
+	for (struct link *l = step->fronts.head.next; l != &step->fronts.head && left > 0; l = l->next, left--) {
+		const struct front *f = container_of(l, struct front, on_fronts);
+		if (is_at_rest(f))
+			each(self, f->listener, f->stream.watch.fd);
+	}
 }
 
 static void go_soon(struct front *f, uint64_t spread_us)

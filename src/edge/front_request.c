@@ -200,9 +200,9 @@ static void client_ended(struct front *f)
 	front_close(f, false);
 }
 
-void front_input(struct stream *s)
+static void read_input(struct front *f)
 {
-	struct front *f = container_of(s, struct front, stream);
+	struct stream *s = &f->stream;
 	struct slice got;
 
 	if (f->reading == READ_TUNNEL && !buf_empty(&f->ahead))
@@ -226,6 +226,15 @@ void front_input(struct stream *s)
 		front_rearm(f);
 }
 
+void front_input(struct stream *s)
+{
+	struct front *f = container_of(s, struct front, stream);
+	struct doorstep *step = f->step;          /* f may be over when it has been read */
+	step->in_hand = f;
+	read_input(f);
+	step->in_hand = NULL;
+}
+
 void front_gone(struct stream *s, bool reset)
 {
 	struct front *f = container_of(s, struct front, stream);
@@ -238,7 +247,9 @@ void front_gone(struct stream *s, bool reset)
 
 void front_serve_next(struct front *f)
 {
+	struct doorstep *step = f->step;
 	struct buf now;
+	step->in_hand = f;
 	buf_init(&now, f->ahead.pool, f->ahead.max);
 	must(buf_move(&now, &f->ahead));
 	while (!buf_empty(&now) && !f->stream.closed) {
@@ -251,4 +262,5 @@ void front_serve_next(struct front *f)
 		buf_drop(&now, s.len);
 	}
 	buf_fini(&now);
+	step->in_hand = NULL;
 }

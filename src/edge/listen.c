@@ -180,6 +180,17 @@ static void out_of_descriptors(struct listener *l)
 	pause_accepting(l);
 }
 
+static void let_in(struct listener *l, int fd, const struct sockaddr_storage *peer, unsigned requests)
+{
+	enum refused_cause why;
+	if (!gate_enter(l->step->gate, (const struct sockaddr *)peer, &why)) {
+		refuse(l, fd, why);
+		return;
+	}
+	counter_add(&l->accepted, 1);
+	front_h1_open(l, fd, (const struct sockaddr *)peer, requests);
+}
+
 /* How many there were, of so many. */
 static unsigned accept_up_to(struct listener *l, unsigned most)
 {
@@ -187,7 +198,6 @@ static unsigned accept_up_to(struct listener *l, unsigned most)
 	while (n < most && l->open && !l->paused) {
 		struct sockaddr_storage peer = { .ss_family = AF_UNIX };
 		socklen_t len = sizeof(peer);
-		enum refused_cause why;
 		int fd = accept4(l->watch.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0) {
 			if (errno == EMFILE || errno == ENFILE)
@@ -199,14 +209,19 @@ static unsigned accept_up_to(struct listener *l, unsigned most)
 			break;
 		}
 		n++;
-		if (!gate_enter(l->step->gate, (struct sockaddr *)&peer, &why)) {
-			refuse(l, fd, why);
-			continue;
-		}
-		counter_add(&l->accepted, 1);
-		front_h1_open(l, fd, (struct sockaddr *)&peer);
+		let_in(l, fd, &peer, 0);
 	}
 	return n;
+}
+
+void listener_let_in(struct listener *l, int fd)
+{
+	struct sockaddr_storage peer = { .ss_family = AF_UNIX };
+	socklen_t len = sizeof(peer);
+	if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0)
+		let_in(l, fd, &peer, 1);
+	else
+		close(fd);                        /* it has gone meanwhile */
 }
 
 /* To find nobody costs the kernel nearly as much as to find somebody. So no more are looked for than have come lately: were there more, the next

@@ -124,6 +124,12 @@ void loop_fini(struct loop *loop)
 
 void loop_stop(struct loop *loop) { loop->stop = true; }
 
+void loop_halt(struct loop *loop)
+{
+	__atomic_store_n(&loop->halted, true, __ATOMIC_RELEASE);
+	uv_async_send(&loop->bell);               /* may be called from signal handlers, says its manual */
+}
+
 /* ── a turn ── */
 
 static void run_chores(struct list *list)
@@ -183,6 +189,8 @@ static void turn(struct loop *loop)
 	struct epoll_event events[EVENTS_PER_TURN];
 	int n = epoll_wait(loop->epoll_fd, events, EVENTS_PER_TURN, sleep_ms(loop));
 	must(n >= 0 || errno == EINTR);
+	if (__atomic_load_n(&loop->halted, __ATOMIC_ACQUIRE))
+		loop->on_halt(loop->halt_self);
 
 	take_time(loop);
 	if (uv_backend_timeout(&loop->uv) > 0)

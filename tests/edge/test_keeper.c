@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -15,7 +16,7 @@
 #include "app/keeper.h"
 #include "edge/listen.h"
 
-struct desk { struct sockets kept; int ours, theirs, over[2]; pthread_t thread; };
+struct desk { struct sockets kept; struct survivors left; int ours, theirs, over[2]; pthread_t thread; };
 
 /* What the supervisor does between its other chores. */
 static void *answer(void *self)
@@ -24,7 +25,7 @@ static void *answer(void *self)
 	for (;;) {
 		struct pollfd on[] = { { .fd = d->ours, .events = POLLIN }, { .fd = d->over[0], .events = POLLIN } };
 		poll(on, 2, -1);
-		keeper_answer(d->ours, &d->kept);
+		keeper_answer(d->ours, &d->kept, &d->left);
 		if (on[1].revents)
 			return NULL;
 	}
@@ -126,6 +127,64 @@ static void test_answers_to_the_dead(void **state)
 	close_desk(&d);
 }
 
+/* What a dying server leaves arrives as what it is, with the address where it came in; also more than one parcel. */
+static void test_left_behind(void **state)
+{
+	struct desk d;
+	int pairs[KEEPER_FDS][2], ends[KEEPER_FDS];
+	char c = 0;
+	(void)state;
+	open_desk(&d, 1);
+	for (unsigned i = 0; i < KEEPER_FDS; i++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pairs[i]), 0);
+		ends[i] = pairs[i][0];
+	}
+	keeper_leave(d.theirs, SPAN("127.0.0.1:1"), ends, KEEPER_FDS);
+	keeper_leave(d.theirs, SPAN("127.0.0.1:2"), ends, 1);
+	keeper_leave(-1, SPAN("127.0.0.1:2"), ends, 1);
+	for (unsigned i = 0; i < KEEPER_FDS; i++)
+		close(ends[i]);
+	keeper_answer(d.ours, &d.kept, &d.left);
+	assert_int_equal(d.left.count, KEEPER_FDS + 1);
+	assert_string_equal(d.left.at[0].address, "127.0.0.1:1");
+	assert_string_equal(d.left.at[KEEPER_FDS].address, "127.0.0.1:2");
+	for (unsigned i = 0; i < KEEPER_FDS; i++) {
+		assert_int_equal(write(d.left.at[i].fd, "x", 1), 1);
+		assert_int_equal(read(pairs[i][1], &c, 1), 1);
+	}
+	survivors_close(&d.left);
+	for (unsigned i = 0; i < KEEPER_FDS; i++) {
+		assert_int_equal(read(pairs[i][1], &c, 1), 0);    /* nobody holds the other end any more */
+		close(pairs[i][1]);
+	}
+	work(&d);
+	close_desk(&d);
+}
+
+/* Descriptors that come with a wish that has none are closed, not collected; so are those of a message that is not one of ours. */
+static void test_nothing_is_smuggled_in(void **state)
+{
+	struct desk d;
+	int pair[2];
+	char c, wire[8] = { 0 };
+	union { struct cmsghdr head; char bytes[CMSG_SPACE(sizeof(int))]; } room = { .bytes = { 0 } };
+	struct iovec bytes = { wire, sizeof(wire) };
+	struct msghdr m = { .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &room, .msg_controllen = sizeof(room) };
+	(void)state;
+	open_desk(&d, 1);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	*CMSG_FIRSTHDR(&m) = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int)) };
+	memcpy(CMSG_DATA(CMSG_FIRSTHDR(&m)), &pair[0], sizeof(int));
+	assert_int_equal(sendmsg(d.theirs, &m, 0), sizeof(wire));
+	close(pair[0]);
+	keeper_answer(d.ours, &d.kept, &d.left);
+	assert_int_equal(d.left.count, 0);
+	assert_int_equal(read(pair[1], &c, 1), 0);
+	close(pair[1]);
+	work(&d);
+	close_desk(&d);
+}
+
 static void test_alone(void **state)
 {
 	struct sockets mine = { .threads = 2, .admin = -1 };
@@ -142,6 +201,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_given_and_given_back), cmocka_unit_test(test_a_file_is_taken_away),
 		cmocka_unit_test(test_answers_to_the_dead), cmocka_unit_test(test_alone),
+		cmocka_unit_test(test_left_behind), cmocka_unit_test(test_nothing_is_smuggled_in),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
