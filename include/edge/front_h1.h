@@ -6,8 +6,8 @@
 
 /* Takes over the accepted descriptor and a place in the gate; on failure gives both back. requests: that were answered on it before. */
 void front_h1_open(struct listener *, int fd, const struct sockaddr *peer, unsigned requests);
-/* All connections of which everything that was read has been answered, so that anybody could go on with them. Only reads memory; with the loop standing
- * still, wherever it stands. */
+/* All connections of which everything that was read has been answered, so that anybody could go on with them. Only reads memory; while the
+ * loop stands still, wherever that is. */
 void front_h1_at_rest(const struct doorstep *, void (*each)(void *self, const struct listener *, int fd), void *self);
 /* Drain: idle connections are closed within `spread_us` (at random, so that clients do not come back all at once); the others
  * with their next answer. */

@@ -294,8 +294,8 @@ static int serve(struct supervisor *v, pid_t parent)
 	take_conf_in_force(v);
 	close_ours(v);
 	free(v->pulses);
-	return server_run(v->conf, &(struct server_start){ .reader = v->reader, .sockets = &v->sockets, .survivors = &v->survivors, .estate = v->estate, .signals = &v->before,
-		.notify = v->mouth, .keeper = v->asking });
+	return server_run(v->conf, &(struct server_start){ .reader = v->reader, .sockets = &v->sockets, .survivors = &v->survivors,
+		.estate = v->estate, .signals = &v->before, .notify = v->mouth, .keeper = v->asking });
 }
 
 static int give_up(struct supervisor *v, int code)
