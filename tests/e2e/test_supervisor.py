@@ -122,6 +122,10 @@ def at_thread(proxy, number=signal.SIGSEGV):
     raise AssertionError("no data thread is there")
 
 
+def all_stand_still(pid):
+    return all(re.search(r"State:\s*(\w)", p.read_text()).group(1) == "T" for p in pathlib.Path(f"/proc/{pid}/task").glob("*/status"))
+
+
 x86_64 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="tgkill has another number")
 
 
@@ -164,6 +168,7 @@ def test_a_request_that_was_not_read_yet_is_answered_by_the_successor(rig):
         assert first.ask().body == b"hello"
         pid = proxy.pid
         os.kill(pid, signal.SIGSTOP)
+        until(lambda: all_stand_still(pid))
         first.send(request())
         second.send(request())
         at_thread(proxy)
