@@ -17,7 +17,7 @@ endif
 
 # ── packages (Debian's names, | for or; elsewhere `make packages` looks for the libraries, names what is missing and stops) ──
 PACKAGES_BUILD := gcc make pkg-config libc6-dev libuv1-dev libyaml-dev libcurl4-openssl-dev libssl-dev libc-ares-dev libpcre2-dev libhiredis-dev libxxhash-dev libisal-dev libjansson-dev libcjose-dev libllhttp-dev|node-llhttp
-PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev zlib1g-dev clang libclang-rt-dev|libclang-rt-14-dev python3 python3-pytest python3-yaml python3-jwt python3-cryptography curl redis-server $(if $(shell command -v promtool),,prometheus) chromium $(if $(shell command -v npm),,nodejs npm)
+PACKAGES_TEST  := $(PACKAGES_BUILD) libcmocka-dev zlib1g-dev clang libclang-rt-dev|libclang-rt-14-dev python3 python3-pytest python3-pytest-xdist python3-yaml python3-jwt python3-cryptography curl redis-server $(if $(shell command -v promtool),,prometheus) chromium $(if $(shell command -v npm),,nodejs npm)
 PACKAGES_DEB   := $(PACKAGES_BUILD) dpkg-dev gzip
 PACKAGES_SHIP  := $(PACKAGES_DEB) lintian mandoc man-db systemd strace procps fish zsh curl python3 python3-pytest python3-yaml
 PACKAGES_ROOTS := $(PACKAGES_SHIP) debootstrap iproute2 util-linux
@@ -160,8 +160,9 @@ scenario: $B/scenario                   ## play the scenarios: real policies, vi
 	$Q$B/scenario $(SCENARIOS)
 torture: $B/torture                     ## every scenario in thousands of worlds: clients killed, allocations failing, at random
 	$Q$B/torture $(SCENARIOS)
-e2e: $B/outrigger                       ## run the end-to-end tests against this VARIANT's binary
-	$QOUTRIGGER_BIN=$B/outrigger $(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e $(ARGS)
+# three at a time: they mostly wait. The tests of one file go one after another, as they share what a module fixture has started.
+e2e: $B/outrigger                       ## run the end-to-end tests against this VARIANT's binary (ARGS="-k WORD -n 0")
+	$QOUTRIGGER_BIN=$B/outrigger $(PYTHON) -m pytest -q -p no:cacheprovider -n 3 --dist loadfile tests/e2e $(ARGS)
 fault-matrix: build/release/outrigger   ## what the upstream, the clients and Redis may do at once, and what comes of it: docs/fault-matrix.md
 	$QOUTRIGGER_BIN=$< $(PYTHON) tests/e2e/matrix.py > build/fault-matrix.md && mv build/fault-matrix.md docs/fault-matrix.md
 bench-policies: build/release/bench/origin build/release/bench/load ## ... and what the policies cost: docs/policies-cost.md

@@ -26,6 +26,7 @@ struct reload {
 	struct trust      *trust;
 	struct stores     *stores;
 	struct sockets     added;             /* of listeners that are new */
+	uint64_t           left_us;           /* when a listener was last taken away */
 	unsigned           waiting;           /* data threads that have not answered */
 	bool               failed;
 	/* the one before, until all have adopted */

@@ -2,6 +2,7 @@
 #include "app/reload.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 
 #include "app/access_log.h"
@@ -15,7 +16,7 @@
 #include "base/log.h"
 #include "edge/resolve.h"
 
-enum { ERROR_MAX = 64 * 1024, ROUTE_TEXT_MAX = 1024 * 1024 };
+enum { ERROR_MAX = 64 * 1024, ROUTE_TEXT_MAX = 1024 * 1024, LEAVING_US = 10 * LISTEN_LAST_LOOK_US, LEAVING_LOOK_MS = 5 };
 
 struct reload *reload_new(struct server *s, struct conf_reader reader)
 {
@@ -262,6 +263,17 @@ static bool one_goes(const struct conf *before, const struct conf *now)
 	return false;
 }
 
+/* A place that the reload before has given up is free once its listener has had its last look; that is worth waiting for. */
+static bool take_place(struct reload *r, struct span address, char why[SOCKETS_WHY])
+{
+	while (!keeper_open(r->server->keeper, &r->added, address, why)) {
+		if (clock_now_us() >= r->left_us + LEAVING_US)
+			return false;
+		poll(NULL, 0, LEAVING_LOOK_MS);
+	}
+	return true;
+}
+
 /* Bound before anything else is done: what cannot be is a reason to refuse all of it. */
 static bool take_listeners(struct reload *r)
 {
@@ -271,7 +283,7 @@ static bool take_listeners(struct reload *r)
 	r->added.threads = s->thread_count;
 	for (unsigned i = 0; i < r->conf->listener_count; i++) {
 		struct span address = r->conf->listeners[i].address;
-		if (conf_listens(s->conf, address) || keeper_open(s->keeper, &r->added, address, why))
+		if (conf_listens(s->conf, address) || take_place(r, address, why))
 			continue;
 		text_f(&r->error, "listen: " SPAN_FMT ": %s%s\n", SPAN_ARG(address), why,
 			one_goes(s->conf, r->conf) ? " (if it is a listener that this change takes away: first reload without either)" : "");
@@ -440,6 +452,7 @@ static void leave_listeners(struct reload *r)
 	for (unsigned i = 0; i < before->listener_count; i++)
 		if (!conf_listens(now, before->listeners[i].address)) {
 			keeper_release(r->server->keeper, before->listeners[i].address);
+			r->left_us = clock_now_us();
 			tell_listener("no_longer_listening", before->listeners[i].address);
 		}
 	sockets_forget(&r->added);        /* all were handed on */

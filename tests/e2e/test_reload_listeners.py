@@ -102,11 +102,25 @@ def test_an_address_that_cannot_be_had_changes_nothing(rig):
         rewrite(proxy, lambda c: c.update(listen=[good, old, taken], routes=[{"path": "/", "respond": {"status": 204}}]))
         r = proxy.admin("POST", "/reload")
         assert r.status == 422 and r.body.decode() == f"listen: {taken}: the address is in use by another process\n"
-        assert refused(("127.0.0.1", int(good.split(":")[1])))    # the one that could be had was given back
+        until(lambda: refused(("127.0.0.1", int(good.split(":")[1]))), 3)   # the one that could be had was given back
         assert proxy.ask().status == 200
         assert f"listen: {taken}" in proxy.admin("GET", "/status.json").json()["config"]["reload_error"]
     reload(proxy)
     assert proxy.ask().status == 204
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_address_that_has_just_gone_can_come_back_at_once(rig, workers):
+    """Its old listener still has its last look then."""
+    proxy = rig.before(rig.upstream(), workers=workers)
+    old, other = f"127.0.0.1:{proxy.port}", ("127.0.0.1", free_port())
+    for _ in range(10):
+        listen(proxy, old, f"127.0.0.1:{other[1]}")
+        reload(proxy)
+        with Client(other) as c:
+            assert c.ask().status == 200
+        listen(proxy, old)
+        reload(proxy)
 
 
 def test_a_listener_that_wants_the_place_of_one_that_goes(rig):
