@@ -13,12 +13,12 @@
 struct socket_row *keeper_open(int keeper, struct sockets *into, struct span address, char why[SOCKETS_WHY]);
 /* Nobody listens there any more. A file that a unix socket has left is taken away. */
 void keeper_release(int keeper, struct span address);
-enum { KEEPER_FDS = 64 };
+enum { KEEPER_FDS = 250 };                    /* the kernel takes 253 */
 /* At most so many connections of clients, for the successor. Never waits; in a signal handler too. No room: they are not passed on. */
 void keeper_leave(int keeper, struct span address, const int *fds, unsigned count);
 
 /* Supervisor's end. */
 bool keeper_pair(int *ours, int *theirs);
-void keeper_answer(int ours, struct sockets *, struct survivors *);       /* all that was asked; never waits */
+void keeper_answer(int ours, struct sockets *, struct survivors *);       /* what was asked; never waits */
 
 #endif

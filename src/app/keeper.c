@@ -10,7 +10,7 @@
 
 #include "edge/loop.h"
 
-enum { PATIENCE_US = 1000000, ADDRESS_MAX = SURVIVORS_ADDRESS };
+enum { PATIENCE_US = 1000000, ADDRESS_MAX = SURVIVORS_ADDRESS, MESSAGES_MAX = 1024 };
 enum wish { WISH_OPEN, WISH_RELEASE, WISH_TAKE };
 
 struct asker { pid_t who; unsigned thread; uint64_t at_us; };     /* which question an answer is to */
@@ -182,7 +182,7 @@ static void take_enclosed(struct msghdr *m, const struct question *q, struct sur
 
 void keeper_answer(int ours, struct sockets *s, struct survivors *survivors)
 {
-	for (;;) {
+	for (unsigned left = MESSAGES_MAX; left > 0; left--) {      /* whatever a server may do, its supervisor has other things to do too */
 		struct question q = { .len = 0 };
 		union many room;
 		struct iovec bytes = { &q, sizeof(q) };

@@ -127,7 +127,9 @@ void front_h1_open(struct listener *listener, int fd, const struct sockaddr *pee
 
 static bool is_at_rest(const struct front *f)
 {
-	return f->reading == READ_IDLE && !f->ex && f != f->step->in_hand && !f->reader.head_begun && buf_empty(&f->ahead) && f->stream.out.len == 0
+	bool idle = f->reading == READ_IDLE && !f->ex && !f->reader.head_begun;
+	bool answered = f->reading == READ_DONE && f->ex && f->reply_over && f->keep && !f->aborted;      /* to the last byte; nobody was told yet */
+	return (idle || answered) && f != f->step->in_hand && buf_empty(&f->ahead) && f->stream.out.len == 0
 		&& !f->stream.closed && !f->stream.hup && !f->dying && !f->close_at_us;
 }
 

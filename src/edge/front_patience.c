@@ -86,6 +86,13 @@ static void body_tick(struct front *f)
 	exchange_client_fault(f->ex, REASON_request_timeout, silent ? "No byte of the body came for too long." : "The body came too slowly.");
 }
 
+/* The last look at one that is to be closed for idleness: a request that has come since this turn's events were taken is served, not cut. */
+static bool has_spoken(struct front *f)
+{
+	front_input(&f->stream);
+	return f->stream.closed || f->reading != READ_IDLE;
+}
+
 static void timed_out(struct timer *t)
 {
 	struct front *f = container_of(t, struct front, timer);
@@ -94,6 +101,8 @@ static void timed_out(struct timer *t)
 		front_rearm(f);
 		return;
 	}
+	if (f->reading == READ_IDLE && !f->dying && has_spoken(f))
+		return;
 	if (f->dying || f->reading == READ_LINGER || f->reading == READ_IDLE)
 		front_close(f, f->dying);
 	else if (f->stream.out.len && !f->stream.writable) {

@@ -166,6 +166,7 @@ def test_a_request_that_was_not_read_yet_is_answered_by_the_successor(rig):
     proxy = rig.before(rig.upstream(), workers=1, env=DIES_QUIETLY)
     with proxy.client() as first, proxy.client() as second:
         assert first.ask().body == b"hello"
+        time.sleep(0.2)                       # the turn in which it was answered is over
         pid = proxy.pid
         os.kill(pid, signal.SIGSTOP)
         until(lambda: all_stand_still(pid))
