@@ -89,7 +89,7 @@ def test_first_and_again(rig):
     assert len(up.requests) == 1 and up.requests[0].body == b"amount=7" and up.requests[0].fields.get("idempotency-key") == '"k 1"'
     assert pay(proxy, "k2").body != first.body
     lines = proxy.access_log(3)
-    assert [x["served_by"] for x in lines] == ["upstream", "cache", "upstream"]
+    assert sorted(x["served_by"] for x in lines) == ["cache", "upstream", "upstream"]         # each worker writes its own in order
     assert counts(proxy) == {"first": 2, "replayed": 1, "waited": 0, "conflict": 0, "mismatch": 0}
 
 
