@@ -160,9 +160,9 @@ scenario: $B/scenario                   ## play the scenarios: real policies, vi
 	$Q$B/scenario $(SCENARIOS)
 torture: $B/torture                     ## every scenario in thousands of worlds: clients killed, allocations failing, at random
 	$Q$B/torture $(SCENARIOS)
-# Several at a time: they mostly wait. The tests of one file go one after another, as they share what a module fixture has started.
+# Two at a time: they mostly wait. The tests of one file go one after another, as they share what a module fixture has started.
 e2e: $B/outrigger                       ## run the end-to-end tests against this VARIANT's binary (ARGS="-k WORD -n 0")
-	$QOUTRIGGER_BIN=$B/outrigger $(PYTHON) -m pytest -q -p no:cacheprovider -n $(if $(filter debug tsan,$(VARIANT)),2,3) --dist loadfile tests/e2e $(ARGS)
+	$QOUTRIGGER_BIN=$B/outrigger $(PYTHON) -m pytest -q -p no:cacheprovider -n 2 --dist loadfile tests/e2e $(ARGS)
 fault-matrix: build/release/outrigger   ## what the upstream, the clients and Redis may do at once, and what comes of it: docs/fault-matrix.md
 	$QOUTRIGGER_BIN=$< $(PYTHON) tests/e2e/matrix.py > build/fault-matrix.md && mv build/fault-matrix.md docs/fault-matrix.md
 bench-policies: build/release/bench/origin build/release/bench/load ## ... and what the policies cost: docs/policies-cost.md
