@@ -193,7 +193,8 @@ static bool splice_in(struct front *f)
 static void client_ended(struct front *f)
 {
 	if (f->reading == READ_TUNNEL) {
-		f->reading = READ_DONE;           /* half-closed: the other direction goes on */
+		f->reading = READ_DONE;           /* half-closed: the other direction goes on, */
+		stream_want_input(&f->stream, false); /* and an edge that tells of the end once more is no news */
 		exchange_request_body(f->ex, slice_of(SPAN_NONE), true);
 		return;
 	}
