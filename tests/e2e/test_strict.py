@@ -4,11 +4,10 @@ The pretend ends read strictly (wire.py), so whatever outrigger forwards is judg
 """
 import pathlib
 import re
-import socket
 
 import pytest
 
-from client import request
+from client import PATIENCE, request
 from proxy import ROOT
 from upstream import raw, reply
 from wire import Closed
@@ -52,17 +51,17 @@ def pair(shared_rig):
                                  route={"timeout": "3s", "retry": "off"})
 
 
-def everything(c):
-    """All that comes until the proxy closes, or is silent for a moment."""
+def everything(c, status):
+    """All that comes until the proxy closes, or is silent for a moment when it has said what is awaited."""
     got = b""
-    c.sock.settimeout(0.12)
     try:
         while True:
+            c.sock.settimeout(0.12 if first_status(got) == status else PATIENCE)
             part = c.sock.recv(65536)
             if not part:
                 break
             got += part
-    except (socket.timeout, TimeoutError, ConnectionResetError):
+    except (TimeoutError, ConnectionResetError):
         pass
     return got
 
@@ -86,7 +85,7 @@ def test_request(pair, title, outcome, status, facts, data):
                 c.send(data)
             except (BrokenPipeError, ConnectionResetError):
                 pass
-        got = everything(c)
+        got = everything(c, status)
     if status != "-":
         assert first_status(got) == status, (got[:500], data[:300])
     if outcome != "ok":
@@ -105,7 +104,7 @@ def test_reply(pair, title, outcome, status, facts, data):
     more = ("Upgrade: websocket", "Connection: upgrade") if facts.get("upgrade") == "1" else ()
     with proxy.client() as c:
         c.send(request(method, "/raw", *more, body=b"x" if method in ("POST", "PUT") else None))
-        got = everything(c)
+        got = everything(c, status)
     if status != "-":
         assert first_status(got) == status, (got[:500], data[:300])
     del up.on["/raw"]
