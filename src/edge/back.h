@@ -2,7 +2,8 @@
  * (requests out) and back_reply.c (replies in).
  *
  *   call   one try of one exchange; lives in the exchange's arena; waits for a connection or runs on one
- *   back   one connection: CONNECTING or BUSY with a call, or IDLE in its pool
+ *   back   one connection: CONNECTING or BUSY with a call, IDLE in its pool, or LEAVING: a tunnel whose two directions have ended, and whose
+ *          last bytes the endpoint has not taken yet
  *
  * Always true:
  *   - call->back and back->call point at each other or are both NULL; a call that ended or was cancelled is on neither.
@@ -18,7 +19,7 @@
 #include "http/h1_read.h"
 #include "pool.h"
 
-enum back_state { BACK_CONNECTING, BACK_BUSY, BACK_IDLE };
+enum back_state { BACK_CONNECTING, BACK_BUSY, BACK_IDLE, BACK_LEAVING };
 
 struct call {
 	struct exchange *ex;
@@ -37,7 +38,7 @@ struct back {
 	struct call     *call;
 	struct link      on_idle, on_backs;
 	struct timer     timer;                   /* connect, or idle; lazy                           */
-	uint64_t         since_us;                /* connecting: began; idle: since                   */
+	uint64_t         since_us;                /* connecting: began; idle: since; leaving: progress */
 	size_t           unpaid;
 	struct splice   *pipe;                    /* while a long reply body is spliced               */
 	uint64_t         served;
@@ -57,6 +58,7 @@ static inline struct upstream_stats *back_stats(const struct exchange *ex)
 
 /* back_h1.c */
 struct call *back_detach(struct back *);          /* the connection is nobody's from here on */
+void back_leave(struct back *);                   /* the same; it closes when all is written, or nothing moves for the pool's idle time */
 void back_close(struct back *);
 void back_fail(struct back *, enum reason);       /* the try is over, badly */
 void back_reply_over(struct back *, bool more_bytes);

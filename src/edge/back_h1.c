@@ -28,6 +28,14 @@ struct call *back_detach(struct back *b)
 	return call;
 }
 
+void back_leave(struct back *b)
+{
+	back_detach(b);
+	b->state = BACK_LEAVING;
+	b->since_us = back_now(b);
+	stream_poke(&b->stream);
+}
+
 /* A connection is gone: somebody who waits for one may open another. */
 static void serve_waiting(struct pool *pool)
 {

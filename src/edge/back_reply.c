@@ -93,10 +93,8 @@ static void endpoint_ended(struct back *b, bool by_error)
 		b->reply_ended = true;
 		stream_want_input(&b->stream, false);
 		if (over)
-			back_detach(b);
+			back_leave(b);
 		exchange_upstream_body(ex, slice_of(SPAN_NONE), true);
-		if (over)
-			stream_poke(&b->stream);
 		return;
 	}
 	switch (by_error ? H1_BAD : h1_read_eof(&b->reader)) {
@@ -177,12 +175,12 @@ void back_want(void *handle, size_t n)
 void back_gone(struct stream *s, bool reset)
 {
 	struct back *b = container_of(s, struct back, stream);
+	if (!reset && (b->call || b->state == BACK_LEAVING))
+		return;                           /* the end will be read in its turn, or was read long ago */
 	if (!b->call) {
 		back_close(b);
 		return;
 	}
-	if (!reset)
-		return;                           /* the end will be read in its turn */
 	while (!s->closed && b->call && s->readable)
 		back_input(s);
 	if (!s->closed && b->call)

@@ -85,20 +85,21 @@ void back_body(void *handle, struct slice bytes, bool end)
 	if (!b->tunnel || !end)
 		return;
 	stream_end(&b->stream);
-	if (b->reply_ended) {                     /* the second direction has ended: the core is done with this call */
-		back_detach(b);
-		stream_poke(&b->stream);          /* closes once everything is written */
-	}
+	if (b->reply_ended)                       /* the second direction has ended: the core is done with this call */
+		back_leave(b);
 }
 
 void back_wrote(struct stream *s, size_t n)
 {
 	struct back *b = container_of(s, struct back, stream);
-	if (!b->call) {
-		if (b->tunnel && s->out.len == 0)
+	if (b->state == BACK_LEAVING) {
+		b->since_us = back_now(b);
+		if (s->out.len == 0)
 			back_close(b);
 		return;
 	}
+	if (!b->call)
+		return;
 	if (n && !b->call->ex->request_reached) {
 		b->call->ex->request_reached = true;
 		b->call->ex->timing.lag_us += clock_now_us() - back_now(b);

@@ -174,7 +174,7 @@ static void ready(struct watch *w, uint32_t events)
 	if (s->readable && s->wants_input)
 		deliver_input(s);
 	else if (s->hup || (events & EPOLLERR))
-		s->on->gone(s, events & (EPOLLERR | EPOLLHUP));
+		s->on->gone(s, events & EPOLLERR);        /* EPOLLHUP alone is two ends that have met, not a reset */
 }
 
 /* ── reading ── */

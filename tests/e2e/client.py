@@ -1,10 +1,20 @@
 """client.py - pretend clients: raw bytes out, replies read strictly."""
 import socket
 import struct
+import time
 
 from wire import Closed, Stream
 
 PATIENCE = 10                             # seconds; nothing in these tests takes that long unless it hangs
+
+
+def until(what, patience=PATIENCE):
+    """What it says as soon as that is something."""
+    end = time.monotonic() + patience
+    while not (found := what()):
+        assert time.monotonic() < end
+        time.sleep(0.002)
+    return found
 
 
 def request(method="GET", target="/", *fields, host="h.example", body=None, chunks=None, trailers=(), version="1.1"):

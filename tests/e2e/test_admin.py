@@ -7,16 +7,9 @@ import time
 
 import pytest
 
-from client import Client, request
+from client import Client, request, until
 from proxy import run
 from upstream import hang, hangup, reply
-
-
-def until(true, patience=5):
-    end = time.monotonic() + patience
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def metrics(proxy, patience=.3):

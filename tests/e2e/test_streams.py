@@ -1,12 +1,13 @@
 """test_streams.py - upgrades and server-sent events (behaviour §14, §6): bytes both ways, half-closes, idle timeouts, refusals."""
 import hashlib
 import signal
+import socket
 import threading
 import time
 
 import pytest
 
-from client import request
+from client import PATIENCE, request, until
 from upstream import head, raw, reply, tunnel
 from wire import Closed
 
@@ -64,10 +65,7 @@ def test_idle_timeout_cuts(proxy, up):
         except ConnectionResetError:
             pass
         assert 0.3 < time.monotonic() - began < 3
-    end = time.monotonic() + 3
-    while up.alive and time.monotonic() < end:
-        time.sleep(0.01)
-    assert not up.alive
+    until(lambda: not up.alive)
 
 
 def test_bytes_one_way_keep_it_alive(proxy, up):
@@ -109,10 +107,72 @@ def test_upstream_ends_first(proxy, up):
         assert c.rest() == b"bye"
         c.send(b"still here")
         c.end()
-        end = time.monotonic() + 3
-        while not got and time.monotonic() < end:
-            time.sleep(0.01)
+        until(lambda: got)
     assert got == [b"still here"]
+
+
+def connections(proxy):
+    return proxy.probe("/upstreams").json()[0]["endpoints"][0]["connections"]
+
+
+def half_closed(behind):
+    """Switches, says all it has at once, and then does something else."""
+    def behave(call, q):
+        call.send(head(101, "Upgrade: websocket", "Connection: upgrade") + b"bye")
+        call.sock.shutdown(socket.SHUT_WR)
+        behind(call)
+        call.close()
+    return behave
+
+
+def test_client_ends_first_and_reads_late(proxy, up):
+    data = b"x" * 8000000
+
+    def generous(call, q):
+        call.send(head(101, "Upgrade: websocket", "Connection: upgrade"))
+        assert call.rest() == b"more"
+        call.send(data)
+        call.close()
+    up.default = generous
+    with proxy.client() as c:
+        switch(c)
+        c.send(b"more")
+        c.end()
+        time.sleep(0.3)
+        assert c.rest() == data
+
+
+def test_upstream_ends_first_and_reads_late(proxy, up):
+    """The client has gone, and the last bytes of it are still with the proxy."""
+    got, data = [], b"x" * 8000000
+
+    def late(call):
+        time.sleep(0.3)
+        got.append(call.rest())
+    up.default = half_closed(late)
+    with proxy.client() as c:
+        switch(c)
+        assert c.rest() == b"bye"
+        c.send(data)
+        c.end()
+    until(lambda: got)
+    assert len(got[0]) == len(data) and got[0] == data
+
+
+def test_upstream_ends_first_and_never_reads(rig, tmp_path):
+    """The tunnel is over, and what is left of it is not kept for ever. A Unix socket holds little, and always the same: the rest stays here."""
+    over = threading.Event()
+    up = rig.upstream(half_closed(lambda call: over.wait(PATIENCE)), address=f"{tmp_path}/app.sock")
+    proxy = rig.before(up, upstream={"pool": {"idle_timeout": "500ms"}})
+    with proxy.client() as c:
+        switch(c)
+        assert c.rest() == b"bye"
+        c.send(b"x" * 300000)
+        c.end()
+        assert connections(proxy) == 1
+        proxy.access_log(1, status=101, bytes_in=300000)
+    until(lambda: connections(proxy) == 0, patience=5)
+    over.set()
 
 
 def test_megabytes_both_ways(proxy, up):
@@ -140,10 +200,7 @@ def test_client_resets(proxy, up):
     c = proxy.client()
     switch(c)
     c.reset()
-    end = time.monotonic() + 3
-    while up.alive and time.monotonic() < end:
-        time.sleep(0.01)
-    assert not up.alive
+    until(lambda: not up.alive)
 
 
 def test_upstream_resets(proxy, up):

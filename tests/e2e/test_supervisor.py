@@ -10,7 +10,7 @@ import uuid
 
 import pytest
 
-from client import Client, request
+from client import Client, request, until
 from load import Load
 from proxy import BIN, environment, run, sanitized, server_of
 from upstream import reply
@@ -19,14 +19,6 @@ from wire import Closed
 ROUNDS = int(os.environ.get("OUTRIGGER_ROUNDS", "5"))
 DIES_QUIETLY = {k: f"{os.environ.get(k) or v}:handle_segv=0" for k, v in
                 (("ASAN_OPTIONS", "abort_on_error=0:detect_stack_use_after_return=0"), ("TSAN_OPTIONS", "halt_on_error=0:exitcode=66"))}
-
-
-def until(what, patience=10):
-    end = time.monotonic() + patience
-    while not (found := what()):
-        assert time.monotonic() < end
-        time.sleep(0.002)
-    return found
 
 
 def said(proxy, event):
