@@ -10,6 +10,7 @@ import pathlib
 import random
 import re
 import resource
+import shlex
 import socket
 import subprocess
 import threading
@@ -250,7 +251,7 @@ def shortage(tmp_path_factory):
     if sanitized():
         pytest.skip("a sanitizer has an allocator of its own")
     out = tmp_path_factory.mktemp("shortage") / "shortage.so"
-    done = subprocess.run([os.environ.get("CC", "cc"), "-D_GNU_SOURCE", "-O1", "-shared", "-fPIC", "-o", out, pathlib.Path(__file__).with_name("shortage.c"), "-ldl"], capture_output=True, text=True)
+    done = subprocess.run([*shlex.split(os.environ.get("CC", "cc")), "-D_GNU_SOURCE", "-O1", "-shared", "-fPIC", "-o", out, pathlib.Path(__file__).with_name("shortage.c"), "-ldl"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return out
 
