@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from client import Client
-from proxy import BIN, environment, free_port, run
+from ports import free_port
+from proxy import BIN, environment, run
 from tools import PROMTOOL, ROOT, tool
 import kinds
 

@@ -23,7 +23,8 @@ import sys
 import tempfile
 import time
 
-from proxy import PORTS, Outrigger, free_port, sanitized
+from ports import PORTS, free_port
+from proxy import Outrigger, sanitized
 
 FAULTS = {
     "refuses": "nothing listens at its address",

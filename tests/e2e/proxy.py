@@ -7,23 +7,20 @@ OUTRIGGER_WORKERS  puts `workers: N` into every configuration that does not say 
 import json
 import os
 import pathlib
-import random
 import re
 import signal as signals
-import socket
 import subprocess
 import time
 
 import yaml
 
 from client import PATIENCE, Client
+from ports import free_port
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = str(pathlib.Path(os.environ.get("OUTRIGGER_BIN") or ROOT / "build" / os.environ.get("VARIANT", "release") / "outrigger").absolute())
 WORKERS = int(os.environ.get("OUTRIGGER_WORKERS", "0"))
 BAD = re.compile(r"Sanitizer|runtime error:|must\(|must failed|assertion", re.I)
-PORTS = random.Random(os.urandom(8))
-GIVEN = set()
 
 
 def sanitized():
@@ -36,23 +33,6 @@ def server_of(pid):
     """The server under this supervisor; None: there is none, or no supervisor."""
     children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return int(children[0]) if children else None
-
-
-def free_port():
-    """Below the range that the kernel gives to outgoing connections, and of this test process' own share, so nobody else takes it between here and
-    the bind."""
-    first = 10000 + 5000 * int((os.environ.get("PYTEST_XDIST_WORKER") or "gw0")[2:])
-    while True:
-        port = PORTS.randrange(first, first + 5000)
-        if port in GIVEN:                     # a proxy wants two of them
-            continue
-        with socket.socket() as s:
-            try:
-                s.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        GIVEN.add(port)
-        return port
 
 
 def environment(**more):

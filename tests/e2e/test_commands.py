@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from client import Client
-from proxy import BIN, ROOT, environment, free_port, run
+from ports import free_port
+from proxy import BIN, ROOT, environment, run
 
 GOOD = "listen: 127.0.0.1:8080\nroutes:\n  - path: /\n    upstream: http://127.0.0.1:3000\n"
 EXAMPLES = sorted(pathlib.Path(ROOT, "conf", "examples").glob("*.yaml")) + [pathlib.Path(ROOT, "conf", "outrigger.yaml")]

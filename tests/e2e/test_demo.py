@@ -14,7 +14,8 @@ import time
 import pytest
 
 from client import Client, request
-from proxy import BIN, Outrigger, environment, free_port, run, sanitized
+from ports import free_port
+from proxy import BIN, Outrigger, environment, run, sanitized
 from wire import Closed
 
 SANITIZED = sanitized()                                           # their memory tells nothing about ours

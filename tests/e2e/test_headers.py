@@ -4,7 +4,7 @@ import re
 import pytest
 
 from client import request
-from proxy import free_port
+from ports import free_port
 from upstream import head, raw, reply
 
 

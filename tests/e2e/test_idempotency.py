@@ -13,7 +13,8 @@ import time
 import pytest
 
 from client import request
-from proxy import free_port, sanitized
+from ports import free_port
+from proxy import sanitized
 from test_admin import metrics, scrape, until
 from test_redis import Redis, redis  # noqa: F401 (a fixture)
 from upstream import chunks, head, reply

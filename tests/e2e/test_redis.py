@@ -9,7 +9,8 @@ import time
 import pytest
 
 from client import request
-from proxy import free_port, run, sanitized
+from ports import free_port
+from proxy import run, sanitized
 from test_admin import scrape, until
 from test_reload import reload, rewrite
 

@@ -7,7 +7,7 @@ import pytest
 
 from client import Client, request
 from load import Load
-from proxy import free_port
+from ports import free_port
 from test_admin import scrape, until
 from test_reload import reload, rewrite
 from test_supervisor import crash

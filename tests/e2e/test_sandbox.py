@@ -5,7 +5,8 @@ import signal
 
 import pytest
 
-from proxy import free_port, run, sanitized
+from ports import free_port
+from proxy import run, sanitized
 from test_supervisor import until
 
 ROOT = os.geteuid() == 0

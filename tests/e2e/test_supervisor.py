@@ -51,7 +51,7 @@ def is_refused(proxy):
     try:
         proxy.client().close()
         return False
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):     # reset: it was in the backlog as the listener went
         return True
 
 

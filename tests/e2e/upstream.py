@@ -10,6 +10,7 @@ import threading
 import time
 
 from client import PATIENCE, chunked
+from ports import free_port
 from wire import Closed, Malformed, Stream
 
 
@@ -133,7 +134,7 @@ class Upstream:
     # ── life ──
 
     def start(self):
-        address = self.address or ("127.0.0.1", 0)
+        address = self.address or ("127.0.0.1", free_port())
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         if family == socket.AF_UNIX and os.path.exists(address):
             os.unlink(address)
