@@ -57,6 +57,7 @@ struct listener {
 	struct link      on_leaving;
 	unsigned         port;
 	bool             open, paused, leaving;
+	bool             closing;             /* nobody new is let in; who was in the backlog, or on the way into it, is */
 	unsigned         expected;            /* so many are likely to wait to be accepted: they came together last time */
 	uint64_t         turn;                /* ... and when that was                                                   */
 	struct timer     resume;
@@ -74,7 +75,7 @@ unsigned listen_port(int fd);             /* 0 for unix sockets */
 struct listener *listener_new(int fd, struct span address);       /* owns the socket from now on; NULL: no memory, it does not */
 void listener_start(struct listener *, struct doorstep *);
 /* Drain: who is connected already, though not yet accepted, is still served; then listener_stop, LISTEN_LAST_LOOK_US later. */
-enum { LISTEN_LAST_LOOK_US = 20000 };
+enum { LISTEN_LAST_LOOK_US = 100000 };
 void listener_drain(struct listener *);
 /* Nobody is let in any more, and the socket is closed; also for a supervisor that holds it: whoever comes now is refused, not kept waiting. */
 void listener_stop(struct listener *);

@@ -259,7 +259,7 @@ void data_thread_drain(struct data_thread *t)
 		listener_drain(t->listeners->at[i]);
 	front_h1_drain(&t->step, DRAIN_SPREAD_US);
 	exchanges_farewell(&t->loop.worker, patience_us / 2 < DRAIN_SPREAD_US ? patience_us / 2 : DRAIN_SPREAD_US);
-	worker_arm(&t->loop.worker, &t->drain_poll, 2 * LISTEN_LAST_LOOK_US, look_if_empty);
+	worker_arm(&t->loop.worker, &t->drain_poll, LISTEN_LAST_LOOK_US + DRAIN_POLL_US, look_if_empty);
 }
 
 static void stop_as_told(struct message *m)

@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "edge/resolve.h"
 
-enum { ERROR_MAX = 64 * 1024, ROUTE_TEXT_MAX = 1024 * 1024, LEAVING_US = 10 * LISTEN_LAST_LOOK_US, LEAVING_LOOK_MS = 5 };
+enum { ERROR_MAX = 64 * 1024, ROUTE_TEXT_MAX = 1024 * 1024, LEAVING_US = 4 * LISTEN_LAST_LOOK_US, LEAVING_LOOK_MS = 5 };
 
 struct reload *reload_new(struct server *s, struct conf_reader reader)
 {

@@ -1,7 +1,8 @@
 /* front_patience.c - how long a client may take: one lazy timer per connection, whose meaning is what the connection is doing (behaviour §5). */
 #include "front.h"
 
-enum { LINGER_US = 1000000, SECOND_US = 1000000, HURRY_SHARE = 10, HURRY_LEAST_US = 1000000, HURRY_SPREAD_US = 1000000 };
+enum { LINGER_US = 1000000, SECOND_US = 1000000, HURRY_SHARE = 10, HURRY_LEAST_US = 1000000, HURRY_SPREAD_US = 1000000,
+	QUIET_US = 500000 };
 
 static uint64_t earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
@@ -20,10 +21,19 @@ static uint64_t idle_due(const struct front *f)
 	return earlier(since + most, sooner + f->accepted_us % HURRY_SPREAD_US);
 }
 
+/* Told to go, or too old. A client that speaks again and again learns that from its next answer: closing in the moment between two of its requests
+ * would meet one that is on its way. So this is for the quiet ones. */
+static uint64_t leave_due(const struct front *f)
+{
+	const struct conf_client *c = f->step->limits;
+	uint64_t told = f->close_at_us ? f->close_at_us : TIMER_NEVER, quiet = f->since_us + QUIET_US;
+	uint64_t due = f->requests && c->max_connection_age_us ? earlier(told, f->accepted_us + c->max_connection_age_us) : told;
+	return due > quiet ? due : quiet;
+}
+
 static uint64_t front_due(const struct front *f)
 {
 	const struct conf_client *c = f->step->limits;
-	uint64_t due = f->close_at_us ? f->close_at_us : TIMER_NEVER;
 	if (f->dying)
 		return 0;
 	if (f->reading == READ_LINGER)
@@ -32,8 +42,7 @@ static uint64_t front_due(const struct front *f)
 		return f->progress_us + c->write_idle_timeout_us;
 	switch ((enum reading)f->reading) {
 	case READ_IDLE:
-		due = earlier(due, f->requests ? idle_due(f) : f->since_us + c->first_byte_timeout_us);
-		return f->requests && c->max_connection_age_us ? earlier(due, f->accepted_us + c->max_connection_age_us) : due;
+		return earlier(leave_due(f), f->requests ? idle_due(f) : f->since_us + c->first_byte_timeout_us);
 	case READ_HEAD:
 		return f->since_us + c->header_timeout_us;
 	case READ_BODY:

@@ -191,6 +191,16 @@ static void let_in(struct listener *l, int fd, const struct sockaddr_storage *pe
 	front_h1_open(l, fd, (const struct sockaddr *)peer, requests);
 }
 
+/* Of TCP: packets that have fewer hops left to live than this are not seen (RFC 5082). Linux says so to a listening socket's SYNs, but not to the
+ * end of a handshake that is under way; who comes of that inherits it. */
+enum { TTL_ANY = 0, TTL_NOBODY = 255 };   /* who lives on the same wire, and begins with 255, is somebody: seldom */
+
+static void see_from(int fd, int ttl)
+{
+	setsockopt(fd, IPPROTO_IP, IP_MINTTL, &ttl, sizeof(ttl));
+	setsockopt(fd, IPPROTO_IPV6, IPV6_MINHOPCOUNT, &ttl, sizeof(ttl));        /* an IPv4 socket refuses it */
+}
+
 /* How many there were, of so many. */
 static unsigned accept_up_to(struct listener *l, unsigned most)
 {
@@ -209,6 +219,8 @@ static unsigned accept_up_to(struct listener *l, unsigned most)
 			break;
 		}
 		n++;
+		if (l->closing && l->port)
+			see_from(fd, TTL_ANY);
 		let_in(l, fd, &peer, 0);
 	}
 	return n;
@@ -300,14 +312,23 @@ static void last_look(struct timer *t)
 	free_if_left(l);
 }
 
-/* Closing a listening socket resets what waits in its backlog. So first let nobody more into it (a handshake that is not complete yet is
- * not answered any more, and its client finds the successor or a refusal), serve who is in it, and look once more. */
+/* Closing a listening socket resets what waits in its backlog, and nobody can look into it and close it at one stroke. So first nobody more is let
+ * into it; who is in it, or in the midst of a handshake, is served; then one more look. A client whose SYN was dropped meanwhile sends another
+ * after a second, and finds the successor or a refusal. A Unix socket has no handshakes: who connects is refused at once. */
 void listener_drain(struct listener *l)
 {
-	if (!l->open)
+	if (!l->open || l->closing)
 		return;
-	listen(l->watch.fd, 0);
+	l->closing = true;
+	if (l->port)
+		see_from(l->watch.fd, TTL_NOBODY);
+	else
+		shutdown(l->watch.fd, SHUT_RD);
 	accept_all(l);
+	if (!l->port && !l->paused) {             /* it would be readable for ever */
+		loop_unwatch(l->step->loop, &l->watch);
+		l->paused = true;
+	}
 	worker_arm(&l->step->loop->worker, &l->resume, LISTEN_LAST_LOOK_US, last_look);
 }
 

@@ -11,10 +11,13 @@ from proxy import run
 from upstream import Upstream, reply
 
 
-def test_term_under_load_loses_nothing(rig):
+@pytest.mark.parametrize("listen", ["127.0.0.1:{PORT}", "unix:{TMP}/front.sock"])
+@pytest.mark.parametrize("again", range(4))
+def test_term_under_load_loses_nothing(rig, listen, again):
+    """What could be lost is who comes just as a listener is closed, and who speaks just as an idle connection is: neither happens each time."""
     up = rig.upstream(default=reply(b"hello", delay=0.005))
-    proxy = rig.before(up)
-    load = Load(("127.0.0.1", proxy.port), 64)
+    proxy = rig.before(up, listen=listen)
+    load = Load(f"{proxy.tmp}/front.sock" if listen.startswith("unix:") else ("127.0.0.1", proxy.port), 64)
     load.wait_for(300)
     proxy.signal(signal.SIGTERM)
     assert proxy.wait() == 0

@@ -117,7 +117,7 @@ def test_client_leaves_during_a_delay(rig):
 
 def test_fallback(rig):
     up = rig.upstream()
-    proxy = rig.before(up, route={"timeout": "200ms", "retry": "off", "fallback": {"status": 200, "content_type": "application/json", "body": '{"hits":[]}'}})
+    proxy = rig.before(up, route={"timeout": "1s", "retry": "off", "fallback": {"status": 200, "content_type": "application/json", "body": '{"hits":[]}'}})
     with proxy.client() as c:
         for behave in reply(b"", 500), reply(b"long" * 50000, 503), hangup, hang:
             up.default = behave
