@@ -148,6 +148,9 @@ class Outrigger:
         """Of the process that serves: the supervisor's child, or the only one."""
         return server_of(self.process.pid) or self.process.pid
 
+    def upstream_connections(self):
+        return sum(e["connections"] for u in self.probe("/upstreams").json() for e in u["endpoints"])
+
     def fds(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 

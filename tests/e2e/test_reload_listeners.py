@@ -132,12 +132,14 @@ def test_a_listener_that_wants_the_place_of_one_that_goes(rig):
 
 
 def test_nobody_on_another_listener_notices(rig):
-    proxy = rig.before(rig.upstream())
+    proxy = rig.before(rig.upstream(), upstream={"pool": {"idle_timeout": "300ms"}})
     old = f"127.0.0.1:{proxy.port}"
     ports = [free_port() for _ in range(3)]
+    assert proxy.ask().status == 200
+    until(lambda: not proxy.upstream_connections())
+    before = proxy.fds()
     load = Load(("127.0.0.1", proxy.port), 64)
     load.wait_for(200)
-    before = proxy.fds()
     for i in range(10):
         listen(proxy, old, *[f"127.0.0.1:{p}" for p in ports[:i % 4]])
         reload(proxy)
@@ -148,7 +150,8 @@ def test_nobody_on_another_listener_notices(rig):
     reload(proxy)
     load.stop()
     assert set(load.statuses()) == {200} and not load.failed and not load.refused
-    until(lambda: proxy.fds() <= before, 5)
+    until(lambda: not proxy.upstream_connections())
+    until(lambda: proxy.fds() <= before)
     until(lambda: all(refused(("127.0.0.1", p)) for p in ports), 3)
 
 

@@ -111,10 +111,6 @@ def test_upstream_ends_first(proxy, up):
     assert got == [b"still here"]
 
 
-def connections(proxy):
-    return proxy.probe("/upstreams").json()[0]["endpoints"][0]["connections"]
-
-
 def half_closed(behind):
     """Switches, says all it has at once, and then does something else."""
     def behave(call, q):
@@ -169,9 +165,9 @@ def test_upstream_ends_first_and_never_reads(rig, tmp_path):
         assert c.rest() == b"bye"
         c.send(b"x" * 300000)
         c.end()
-        assert connections(proxy) == 1
+        assert proxy.upstream_connections() == 1
         proxy.access_log(1, status=101, bytes_in=300000)
-    until(lambda: connections(proxy) == 0, patience=5)
+    until(lambda: proxy.upstream_connections() == 0, patience=5)
     over.set()
 
 
