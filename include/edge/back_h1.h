@@ -10,5 +10,7 @@ struct backend;
 struct backend *backend_new(struct loop *, unsigned workers);
 void backend_free(struct backend *);              /* after all exchanges are over: closes what is idle */
 struct upstream_server backend_server(struct backend *);
+/* An exchange may be over while an endpoint has not taken its last bytes (of a tunnel that it has ended first): a drain waits for them. */
+bool backend_still_writes(const struct backend *);
 
 #endif

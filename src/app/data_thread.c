@@ -186,7 +186,7 @@ bool data_thread_start(struct data_thread *t)
 static void look_if_empty(struct timer *timer)
 {
 	struct data_thread *t = container_of(timer, struct data_thread, drain_poll);
-	if (t->step.front_count == 0 && t->loop.worker.live_count == 0)
+	if (t->step.front_count == 0 && t->loop.worker.live_count == 0 && !backend_still_writes(t->backend))
 		server_thread_drained(t->server);
 	else
 		worker_arm(&t->loop.worker, timer, DRAIN_POLL_US, look_if_empty);

@@ -32,6 +32,7 @@ void back_leave(struct back *b)
 {
 	back_detach(b);
 	b->state = BACK_LEAVING;
+	b->pool->backend->leaving++;
 	b->since_us = back_now(b);
 	stream_poke(&b->stream);
 }
@@ -56,6 +57,8 @@ void back_close(struct back *b)
 	if (b->stream.closed)
 		return;
 	must(!b->call);
+	if (b->state == BACK_LEAVING)
+		b->pool->backend->leaving--;
 	worker_disarm(&b->stream.loop->worker, &b->timer);
 	link_remove(&b->on_idle);
 	link_remove(&b->on_backs);
@@ -301,6 +304,8 @@ static const struct upstream_ops back_ops = {
 };
 
 struct upstream_server backend_server(struct backend *backend) { return (struct upstream_server){ &back_ops, backend }; }
+
+bool backend_still_writes(const struct backend *backend) { return backend->leaving > 0; }
 
 void backend_free(struct backend *backend)
 {

@@ -33,6 +33,7 @@ struct backend {
 	unsigned         workers;
 	struct h1_limits limits;
 	struct list      backs;           /* all connections */
+	unsigned         leaving;         /* of them BACK_LEAVING */
 };
 
 struct pool *pool_of(struct backend *, struct endpoint *);     /* makes it; NULL: out of memory */

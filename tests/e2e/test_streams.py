@@ -155,6 +155,22 @@ def test_upstream_ends_first_and_reads_late(proxy, up):
     assert len(got[0]) == len(data) and got[0] == data
 
 
+def test_a_drain_waits_for_the_last_bytes(rig):
+    got, data, gate = [], b"x" * 8000000, threading.Event()
+    up = rig.upstream(half_closed(lambda call: (gate.wait(PATIENCE), got.append(call.rest()))))
+    proxy = rig.before(up)
+    with proxy.client() as c:
+        switch(c)
+        assert c.rest() == b"bye"
+        threading.Timer(0.8, gate.set).start()
+        c.send(data)
+        c.end()
+        proxy.signal(signal.SIGTERM)
+    assert proxy.wait() == 0
+    until(lambda: got)
+    assert len(got[0]) == len(data) and got[0] == data
+
+
 def test_upstream_ends_first_and_never_reads(rig, tmp_path):
     """The tunnel is over, and what is left of it is not kept for ever. A Unix socket holds little, and always the same: the rest stays here."""
     over = threading.Event()
