@@ -23,6 +23,13 @@ static int wrong(const char *what, const char *word)
 	return EXIT_USAGE;
 }
 
+static int too_many(const char *word, const char *use)
+{
+	bool file = strstr(use, "-c FILE") && access(word, F_OK) == 0;
+	fprintf(stderr, "outrigger: too many words: '%s'%s%s\nTry 'outrigger --help'.\n", word, file ? "; did you mean -c " : "", file ? word : "");
+	return EXIT_USAGE;
+}
+
 /* How many words may follow the command? Its line in the help says so: "[-c FILE] METHOD URL" are two, "[A | B]" is one. */
 static unsigned operands(const char *use)
 {
@@ -135,7 +142,7 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < sizeof(commands) / sizeof(*commands); i++)
 		if (strcmp(commands[i].word, command) == 0) {
 			unsigned most = operands(commands[i].use);
-			return o.word_count > most ? wrong("too many words:", o.words[most]) : commands[i].run(&o);
+			return o.word_count > most ? too_many(o.words[most], commands[i].use) : commands[i].run(&o);
 		}
 	return wrong("unknown command", command);
 }

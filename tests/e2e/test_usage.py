@@ -99,6 +99,14 @@ def test_wrong_usage_is_64(words):
     assert done.stderr.startswith("outrigger: ") and done.stdout == ""
 
 
+def test_a_file_without_its_option(tmp_path):
+    file = tmp_path / "o.yaml"
+    file.write_text("routes: []\n")
+    done = run("check", file)
+    assert done.returncode == 64 and f"did you mean -c {file}" in done.stderr
+    assert "did you mean" not in run("check", tmp_path / "nothing.yaml").stderr
+
+
 def test_no_words_at_all():
     done = run()
     assert done.returncode == 64 and "Usage" in done.stdout + done.stderr
