@@ -51,13 +51,19 @@ struct doorstep {
 	const void               *in_hand;            /* whose bytes are being taken in just now: read, and kept nowhere yet */
 };
 
+enum listener_state {
+	LISTENER_OPEN,
+	LISTENER_CLOSING,                     /* nobody new is let in; who was in the backlog, or on the way into it, is */
+	LISTENER_CLOSED,
+};
+
 struct listener {
 	struct watch     watch;
 	struct doorstep *step;                /* NULL: not started */
 	struct link      on_leaving;
 	unsigned         port;
-	bool             open, paused, leaving;
-	bool             closing;             /* nobody new is let in; who was in the backlog, or on the way into it, is */
+	enum listener_state state;
+	bool             paused, leaving;     /* not watched just now; taken away by a reload */
 	unsigned         expected;            /* so many are likely to wait to be accepted: they came together last time */
 	uint64_t         turn;                /* ... and when that was                                                   */
 	struct timer     resume;

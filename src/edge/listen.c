@@ -139,7 +139,8 @@ static void pause_accepting(struct listener *l)
 		return;
 	l->paused = true;
 	loop_unwatch(l->step->loop, &l->watch);
-	worker_arm(&l->step->loop->worker, &l->resume, PAUSE_US, resume);
+	if (l->state == LISTENER_OPEN)            /* else the timer is for the last look */
+		worker_arm(&l->step->loop->worker, &l->resume, PAUSE_US, resume);
 }
 
 static void listener_ready(struct watch *, uint32_t);
@@ -154,7 +155,7 @@ static void resume(struct timer *t)
 {
 	struct listener *l = container_of(t, struct listener, resume);
 	l->paused = false;
-	if (l->open && !watch_listener(l, l->watch.fd))
+	if (!watch_listener(l, l->watch.fd))
 		pause_accepting(l);
 }
 
@@ -205,7 +206,7 @@ static void see_from(int fd, int ttl)
 static unsigned accept_up_to(struct listener *l, unsigned most)
 {
 	unsigned n = 0;
-	while (n < most && l->open && !l->paused) {
+	while (n < most && l->state != LISTENER_CLOSED && !l->paused) {
 		struct sockaddr_storage peer = { .ss_family = AF_UNIX };
 		socklen_t len = sizeof(peer);
 		int fd = accept4(l->watch.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -219,7 +220,7 @@ static unsigned accept_up_to(struct listener *l, unsigned most)
 			break;
 		}
 		n++;
-		if (l->closing && l->port)
+		if (l->state == LISTENER_CLOSING && l->port)
 			see_from(fd, TTL_ANY);
 		let_in(l, fd, &peer, 0);
 	}
@@ -261,7 +262,7 @@ struct listener *listener_new(int fd, struct span address)
 	l->watch.fd = fd;
 	l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	l->port = listen_port(fd);
-	l->open = true;
+	l->state = LISTENER_OPEN;
 	l->expected = 1;
 	link_init(&l->on_leaving);
 	return l;
@@ -269,11 +270,11 @@ struct listener *listener_new(int fd, struct span address)
 
 void listener_free(struct listener *l)
 {
-	if (l->open && l->step)
+	if (l->state != LISTENER_CLOSED && l->step)
 		worker_disarm(&l->step->loop->worker, &l->resume);
-	if (l->open)
+	if (l->state != LISTENER_CLOSED)
 		close(l->watch.fd);
-	if (l->open && l->reserve >= 0)
+	if (l->state != LISTENER_CLOSED && l->reserve >= 0)
 		close(l->reserve);
 	link_remove(&l->on_leaving);
 	free(l);
@@ -288,7 +289,7 @@ void listener_start(struct listener *l, struct doorstep *step)
 
 static void free_if_left(struct listener *l)
 {
-	if (l->leaving && !l->open && l->accepted == l->closed)
+	if (l->leaving && l->state == LISTENER_CLOSED && l->accepted == l->closed)
 		listener_free(l);
 }
 
@@ -317,9 +318,9 @@ static void last_look(struct timer *t)
  * after a second, and finds the successor or a refusal. A Unix socket has no handshakes: who connects is refused at once. */
 void listener_drain(struct listener *l)
 {
-	if (!l->open || l->closing)
+	if (l->state != LISTENER_OPEN)
 		return;
-	l->closing = true;
+	l->state = LISTENER_CLOSING;
 	if (l->port)
 		see_from(l->watch.fd, TTL_NOBODY);
 	else
@@ -334,9 +335,9 @@ void listener_drain(struct listener *l)
 
 void listener_stop(struct listener *l)
 {
-	if (!l->open)
+	if (l->state == LISTENER_CLOSED)
 		return;
-	l->open = false;
+	l->state = LISTENER_CLOSED;
 	worker_disarm(&l->step->loop->worker, &l->resume);
 	if (!l->paused)                           /* closing alone does not: somebody else may hold it too */
 		loop_unwatch(l->step->loop, &l->watch);
