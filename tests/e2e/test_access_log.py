@@ -8,10 +8,10 @@ import subprocess
 import threading
 import time
 
-from client import request
+from client import request, until
 from load import Load
 from proxy import BIN, WORKERS, environment, sanitized
-from test_admin import metrics, scrape, until
+from test_admin import metrics, scrape
 from test_reload import reload, rewrite
 from upstream import hang, hangup, reply
 

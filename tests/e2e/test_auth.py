@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from client import request
+from client import request, until
 from proxy import run, sanitized
-from test_admin import metrics, until
+from test_admin import metrics
 from test_reload import reload, rewrite
 from tokens import Key, b64, bearer, key_set, with_secret
 from upstream import head, reply

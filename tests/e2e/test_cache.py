@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from test_admin import metrics, scrape, until
+from client import until
+from test_admin import metrics, scrape
 
 
 def page(fields=(), body=b"hello"):

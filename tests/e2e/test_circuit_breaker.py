@@ -5,8 +5,9 @@ import time
 
 import pytest
 
+from client import until
 from proxy import run
-from test_admin import metrics, scrape, until
+from test_admin import metrics, scrape
 from upstream import hangup, reply
 
 CONF = {"retry": "off", "circuit_breaker": {"open_for": "1s"}}

@@ -4,8 +4,9 @@ import time
 
 import pytest
 
+from client import until
 from proxy import BIN
-from test_admin import metrics, scrape, until
+from test_admin import metrics, scrape
 from upstream import reply
 
 MANY = 200 if any(v in BIN for v in ("/debug/", "/tsan/", "/cov/")) else 1000

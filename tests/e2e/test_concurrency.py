@@ -2,8 +2,9 @@
 import threading
 import time
 
+from client import until
 from proxy import sanitized
-from test_admin import metrics, scrape, until
+from test_admin import metrics, scrape
 from upstream import reply
 
 

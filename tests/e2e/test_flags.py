@@ -7,8 +7,9 @@ import threading
 import pytest
 import yaml
 
+from client import until
 from proxy import run
-from test_admin import metrics, until
+from test_admin import metrics
 from test_reload import reload, rewrite
 from upstream import head, reply
 

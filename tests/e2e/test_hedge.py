@@ -4,8 +4,9 @@ import time
 
 import pytest
 
+from client import until
 from proxy import run, sanitized
-from test_admin import metrics, scrape, until
+from test_admin import metrics, scrape
 from upstream import chunks, head, reply
 
 BODY = b"0123456789" * 20000

@@ -12,10 +12,10 @@ import time
 
 import pytest
 
-from client import request
+from client import request, until
 from ports import free_port
 from proxy import sanitized
-from test_admin import metrics, scrape, until
+from test_admin import metrics, scrape
 from test_redis import Redis, redis  # noqa: F401 (a fixture)
 from upstream import chunks, head, reply
 

@@ -8,8 +8,9 @@ import time
 
 import pytest
 
+from client import until
 from proxy import sanitized, server_of
-from test_admin import metrics, until
+from test_admin import metrics
 from upstream import hangup, reply
 
 OPEN = "Accept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"

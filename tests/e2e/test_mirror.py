@@ -1,7 +1,8 @@
 """test_mirror.py - copies of requests in the real binary: they cost the client nothing, and nobody hears of their answers."""
 import time
 
-from test_admin import metrics, scrape, until
+from client import until
+from test_admin import metrics, scrape
 from upstream import hang, hangup, reply
 
 

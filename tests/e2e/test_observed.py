@@ -7,10 +7,9 @@ import time
 
 import pytest
 
-from client import Client, request
+from client import Client, request, until
 from load import Load
 from proxy import run
-from test_admin import until
 from upstream import hang, head, reply, tunnel
 
 DEAD = "http://127.0.0.1:1"

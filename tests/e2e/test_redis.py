@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from client import request
+from client import request, until
 from ports import free_port
 from proxy import run, sanitized
-from test_admin import scrape, until
+from test_admin import scrape
 from test_reload import reload, rewrite
 
 pytestmark = pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server")

@@ -5,8 +5,9 @@ import time
 
 import yaml
 
+from client import until
 from proxy import BIN, run, sanitized
-from test_admin import metrics, scrape, until
+from test_admin import metrics, scrape
 from upstream import reply
 
 

@@ -5,10 +5,10 @@ import socket
 
 import pytest
 
-from client import Client, request
+from client import Client, request, until
 from load import Load
 from ports import free_port
-from test_admin import scrape, until
+from test_admin import scrape
 from test_reload import reload, rewrite
 from test_supervisor import crash
 from upstream import reply

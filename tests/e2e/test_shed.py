@@ -9,8 +9,8 @@ import threading
 import time
 
 import pytest
-from client import Client
-from test_admin import metrics, scrape, until
+from client import Client, until
+from test_admin import metrics, scrape
 from upstream import reply
 from wire import Closed
 

@@ -5,8 +5,9 @@ import time
 
 import pytest
 
+from client import until
 from proxy import run
-from test_admin import metrics, scrape, until
+from test_admin import metrics, scrape
 from test_reload import reload, rewrite
 from upstream import reply
 

@@ -7,9 +7,9 @@ import time
 import pytest
 
 from collector import CLIENT, SERVER, Collector
-from client import request
+from client import request, until
 from load import Load
-from test_admin import scrape, until
+from test_admin import scrape
 from upstream import hang, hangup, reply
 
 CALLER = "00f067aa0ba902b7"
